@@ -1,0 +1,97 @@
+//! Fills the inventory: from the cluster or from a dump.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::follow::{Follower, Look};
+use super::{AppError, policy, read};
+use crate::catalogue::Catalogue;
+use crate::cli::Source;
+use crate::domain::node::Policy;
+use crate::inventory::{self, Inventory, Publisher};
+
+/// How long a command waits for the first complete list.
+const FIRST_ANSWER: Duration = Duration::from_secs(60);
+
+/// Starts to fill an inventory, and goes on doing so.
+pub async fn follow(source: &Source, catalogue: &Catalogue, policy: watch::Receiver<Policy>) -> Result<Inventory, AppError> {
+    let (mut publisher, inventory) = inventory::new();
+    let namespace = catalogue.namespace.clone();
+    if let Some(file) = &source.from {
+        let text = read(file)?;
+        let current = policy.borrow().clone();
+        publish_dump(&mut publisher, file, &text, &namespace, &current)?;
+        let follower = Follower::new(file.clone(), text);
+        tokio::spawn(follow_dump(follower, file.clone(), publisher, namespace, policy));
+        return Ok(inventory);
+    }
+    let client = client(source.kubeconfig.as_deref()).await?;
+    tokio::spawn(async move { publisher.follow_cluster(client, &namespace, policy).await });
+    Ok(inventory)
+}
+
+/// Fills an inventory once, for a command that answers and ends.
+pub async fn look_once(source: &Source, catalogue: &Arc<Catalogue>) -> Result<Inventory, AppError> {
+    let (_sender, policy) = watch::channel(policy(catalogue));
+    let mut inventory = follow(source, catalogue, policy).await?;
+    let first = inventory.snapshots.wait_for(Option::is_some);
+    let found = matches!(tokio::time::timeout(FIRST_ANSWER, first).await, Ok(Ok(_)));
+    if found { Ok(inventory) } else { Err(AppError::NoAnswer(FIRST_ANSWER.as_secs())) }
+}
+
+async fn client(kubeconfig: Option<&Path>) -> Result<Client, AppError> {
+    let unusable = |error: &dyn std::fmt::Display| AppError::Cluster(error.to_string());
+    // kube and reqwest share one provider of cryptography; a second call finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = match kubeconfig {
+        Some(file) => {
+            let kubeconfig = Kubeconfig::read_from(file).map_err(|error| unusable(&error))?;
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(|error| unusable(&error))?
+        }
+        None => Config::infer().await.map_err(|error| unusable(&error))?,
+    };
+    Client::try_from(config).map_err(|error| unusable(&error))
+}
+
+fn publish_dump(publisher: &mut Publisher, file: &Path, text: &str, namespace: &str, policy: &Policy) -> Result<(), AppError> {
+    publisher.publish_dump(text, namespace, policy).map_err(|error| AppError::Dump { file: file.display().to_string(), error })
+}
+
+async fn follow_dump(
+    mut follower: Follower,
+    file: PathBuf,
+    mut publisher: Publisher,
+    namespace: String,
+    mut policy: watch::Receiver<Policy>,
+) {
+    loop {
+        let look = tokio::select! {
+            look = follower.look() => look,
+            renewed = policy.changed() => match renewed {
+                Ok(()) => Look::Changed(follower.text().to_owned()),
+                Err(_) => return,
+            },
+        };
+        let current = policy.borrow_and_update().clone();
+        match look {
+            Look::Same => publisher.confirm_dump(),
+            Look::Changed(text) => match publish_dump(&mut publisher, &file, &text, &namespace, &current) {
+                Ok(()) => info!(file = %file.display(), "the dump was read"),
+                Err(error) => {
+                    warn!(%error, "the dump is refused, the last one stays");
+                    publisher.lose_dump();
+                }
+            },
+            Look::Unreadable(error) => {
+                warn!(file = %file.display(), %error, "the dump can't be read, the last one stays");
+                publisher.lose_dump();
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The file's format: what may be written, and what holds where nothing is written.
+//!
+//! These types are the single description of the format. Whatever must be there is an `Option` all the same: the check that
+//! follows ([`super::check`]) then finds everything that is missing at once, not only the first. Whatever a default makes
+//! complete has it here.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::values::{AvoidGpuNodes, ImagePullPolicy, KindGlob, SharedCodeMount, SharedCodeUse, Span, WhenFull, word_or_false};
+use crate::domain::gpu::Sharing;
+use crate::domain::quantity::Quantity;
+use crate::domain::selector::{NodeSelectorTerm, Toleration};
+
+/// Taints that GPU nodes and nodes for users carry: the vendors' device plugins' habit and the two forms that Zero to JupyterHub
+/// uses (the second for GKE, which takes no slash).
+const TOLERATED: [&str; 6] = [
+    "nvidia.com/gpu",
+    "amd.com/gpu",
+    "gpu.intel.com/i915",
+    "habana.ai/gaudi",
+    "hub.jupyter.org/dedicated",
+    "hub.jupyter.org_dedicated",
+];
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with the keys of a catalogue")]
+pub(super) struct File {
+    #[serde(default = "namespace")]
+    pub namespace: String,
+    pub registry: Option<String>,
+    #[serde(default)]
+    pub image_pull_secrets: Vec<String>,
+    #[serde(default)]
+    pub images: BTreeMap<String, String>,
+    #[serde(default)]
+    pub image_pull_policy: ImagePullPolicy,
+    #[serde(default = "tolerate")]
+    pub tolerate: Vec<String>,
+    #[serde(default)]
+    pub profiles: Vec<Profile>,
+    #[serde(default)]
+    pub redirects: BTreeMap<String, String>,
+    /// Absent: the four of the seed. An empty list: none.
+    #[serde(default = "volumes")]
+    pub volumes: Vec<Volume>,
+    #[serde(default)]
+    pub shared_code: SharedCode,
+    pub limits: Option<Limits>,
+    pub expandable: Option<Vec<Value>>,
+    pub gpu_resources: Option<Vec<Value>>,
+    pub base: Option<Base>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with the keys of a profile")]
+pub(super) struct Profile {
+    pub slug: Option<String>,
+    pub title: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    pub image: Option<String>,
+    pub images: Option<Vec<String>>,
+    #[serde(default)]
+    pub default: bool,
+    pub cpu: Option<Bounds>,
+    pub memory: Option<Bounds>,
+    pub shared_memory: Option<Quantity>,
+    #[serde(default, deserialize_with = "word_or_false")]
+    pub avoid_gpu_nodes: AvoidGpuNodes,
+    #[serde(default, deserialize_with = "word_or_false")]
+    pub shared_code: SharedCodeUse,
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    pub gpu: Option<Gpu>,
+    #[serde(default)]
+    pub access: Access,
+    #[serde(default)]
+    pub when_full: WhenFull,
+    pub wait_up_to: Option<Span>,
+    pub per_node: Option<PerNode>,
+    pub scheduler_name: Option<String>,
+    pub priority_class_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping with request and limit")]
+pub(super) struct Bounds {
+    pub request: Option<Quantity>,
+    pub limit: Option<Quantity>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with counts, kinds, sharing and minMemory")]
+pub(super) struct Gpu {
+    #[serde(default = "counts")]
+    pub counts: Vec<u32>,
+    #[serde(default)]
+    pub kinds: Option<Vec<KindGlob>>,
+    #[serde(default = "sharing")]
+    pub sharing: Vec<Sharing>,
+    #[serde(default)]
+    pub min_memory: Quantity,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping with groups")]
+pub(super) struct Access {
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with maxEntries")]
+pub(super) struct PerNode {
+    #[serde(default = "max_entries")]
+    pub max_entries: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with name, mountPath, and claim or emptyDir")]
+pub(super) struct Volume {
+    pub name: Option<String>,
+    pub claim: Option<String>,
+    pub empty_dir: Option<EmptyDir>,
+    pub mount_path: Option<String>,
+    pub scope: Option<Scope>,
+}
+
+/// Whose files a claim's volume shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Scope {
+    /// Each user has a folder of its own in the claim.
+    User,
+    /// Everyone sees all of it.
+    Shared,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with sizeLimit, or {}")]
+pub(super) struct EmptyDir {
+    pub size_limit: Option<Quantity>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping with the keys of sharedCode")]
+pub(super) struct SharedCode {
+    pub enabled: bool,
+    pub host_path: String,
+    pub mount_path: String,
+    pub nodes: BTreeMap<String, String>,
+    pub mount: SharedCodeMount,
+}
+
+/// Not acted on yet: only what says nothing is taken.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with gpusPerUser and groups")]
+pub(super) struct Limits {
+    pub gpus_per_user: Option<Value>,
+    pub groups: Option<Map<String, Value>>,
+}
+
+/// The hub's own constraints, as the hook sends them: its keys are the wire's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping with node_selector, node_affinity_required, tolerations, requests and scheduler_name"
+)]
+pub(super) struct Base {
+    pub node_selector: Option<BTreeMap<String, String>>,
+    pub node_affinity_required: Option<Vec<NodeSelectorTerm>>,
+    pub tolerations: Option<Vec<Toleration>>,
+    pub requests: Option<BTreeMap<String, Quantity>>,
+    pub scheduler_name: Option<String>,
+}
+
+// === defaults ===
+
+fn namespace() -> String {
+    "jupyterhub".to_owned()
+}
+
+fn tolerate() -> Vec<String> {
+    TOLERATED.map(str::to_owned).to_vec()
+}
+
+/// The four images of the seed by their short names. A catalogue's `images` come on top of these.
+pub(super) fn images() -> BTreeMap<String, String> {
+    ["ml-cpu", "ml-gpu", "fine-tuning", "agent-dev"].map(|name| (name.to_owned(), format!("jupyter-{name}:1.0"))).into()
+}
+
+fn counts() -> Vec<u32> {
+    vec![1]
+}
+
+fn sharing() -> Vec<Sharing> {
+    vec![Sharing::Exclusive, Sharing::Mig, Sharing::TimeSliced, Sharing::Mps]
+}
+
+/// As many entries as fit a form without scrolling for long.
+fn max_entries() -> u32 {
+    12
+}
+
+fn volumes() -> Vec<Volume> {
+    let claim = |name: &str, scope| Volume {
+        name: Some(name.to_owned()),
+        claim: Some(format!("berth-{name}")),
+        empty_dir: None,
+        mount_path: Some(format!("/home/jovyan/{name}")),
+        scope: Some(scope),
+    };
+    let scratch = Volume {
+        name: Some("scratch".to_owned()),
+        claim: None,
+        empty_dir: Some(EmptyDir { size_limit: "50Gi".parse().ok() }),
+        mount_path: Some("/home/jovyan/scratch".to_owned()),
+        scope: None,
+    };
+    vec![claim("notebooks", Scope::User), claim("datasets", Scope::Shared), claim("models", Scope::Shared), scratch]
+}
+
+impl Default for SharedCode {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            host_path: "/srv/shared-code".to_owned(),
+            mount_path: "/home/jovyan/shared-code-reference".to_owned(),
+            nodes: [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into(),
+            mount: SharedCodeMount::default(),
+        }
+    }
+}

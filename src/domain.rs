@@ -1,0 +1,14 @@
+//! What Berth knows and decides, free of I/O: quantities, GPU kinds, nodes, usage, the snapshot, the scheduler's filter
+//! and the ranking. Everything here is a value or a pure function, so that most of Berth is tested without a cluster.
+
+pub mod base;
+pub mod fit;
+pub mod gpu;
+pub mod image;
+pub mod node;
+pub mod quantity;
+pub mod rank;
+pub mod report;
+pub mod resources;
+pub mod selector;
+pub mod snapshot;

@@ -1,0 +1,41 @@
+//! What the hub's own configuration already asks of a pod, so that Berth judges the pod that will really be made.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::quantity::Quantity;
+use super::resources::Resources;
+use super::selector::{NodeSelectorTerm, Toleration};
+
+/// Sent by the hook with each call, under these names; the catalogue takes the same under `base:` for offline use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Base {
+    #[serde(deserialize_with = "null_is_default")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Alternatives.
+    #[serde(deserialize_with = "null_is_default")]
+    pub node_affinity_required: Vec<NodeSelectorTerm>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub tolerations: Vec<Toleration>,
+    /// Of the other containers, by resource name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub requests: BTreeMap<String, Quantity>,
+    pub scheduler_name: Option<String>,
+}
+
+impl Base {
+    /// The requests of the other containers as amounts.
+    pub fn amounts(&self) -> Resources {
+        let mut amounts = Resources::default();
+        for (name, quantity) in &self.requests {
+            amounts.set(name, *quantity);
+        }
+        amounts
+    }
+}
+
+fn null_is_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

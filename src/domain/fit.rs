@@ -1,0 +1,279 @@
+//! Would this pod start now, and if not, why not: the scheduler's filter over the snapshot.
+//!
+//! The checks are those of the stock scheduler that matter for a notebook: NodeUnschedulable, TaintToleration,
+//! NodeAffinity and NodeResourcesFit. Source: `pkg/scheduler/framework/plugins`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::node::NodeState;
+use super::resources::Resources;
+use super::selector::NodeRequirements;
+
+/// When a request can be served. The order is from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Availability {
+    /// A node has room.
+    Now,
+    /// It fits a node that is otherwise empty.
+    Busy,
+    /// Capacity can come: a node is cordoned or not ready, a driver is loading.
+    Starting,
+    /// No node could ever serve it.
+    Never,
+    /// There is no inventory to judge by.
+    Unknown,
+}
+
+/// The pod as it will be made: what it asks for in all, and the nodes it accepts.
+#[derive(Clone, Debug, Default)]
+pub struct PodShape {
+    pub requests: Resources,
+    pub requirements: NodeRequirements,
+    /// The GPU resource among the requests.
+    pub gpu: Option<Arc<str>>,
+}
+
+/// What keeps a pod off a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    NotSelected,
+    Tainted(String),
+    Leaving,
+    NotReady,
+    Cordoned,
+    Reconfiguring(String),
+    /// Labels promise GPUs, none is advertised yet.
+    Loading,
+    /// Enough GPUs are built in, but not enough of them are healthy.
+    Unhealthy {
+        capacity: u64,
+        healthy: u64,
+    },
+    /// The node could not serve it even when empty.
+    TooSmall {
+        resource: Arc<str>,
+        needed: u64,
+        allocatable: u64,
+    },
+    Full {
+        resource: Arc<str>,
+        needed: u64,
+        free: u64,
+    },
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSelected => write!(f, "the node's labels or name are not what the request asks for"),
+            Self::Tainted(taint) => write!(f, "the taint {taint} is not tolerated"),
+            Self::Leaving => write!(f, "the node is being deleted"),
+            Self::NotReady => write!(f, "the node is not ready"),
+            Self::Cordoned => write!(f, "the node is cordoned"),
+            Self::Reconfiguring(state) => write!(f, "its GPUs are being reconfigured ({state})"),
+            Self::Loading => write!(f, "the node's GPU driver or device plugin is loading"),
+            Self::Unhealthy { capacity, healthy } => write!(f, "only {healthy} of its {capacity} GPUs are healthy"),
+            Self::TooSmall { resource, needed, allocatable } => {
+                write!(f, "it needs {} and the node has {}", amount(resource, *needed), amount(resource, *allocatable))
+            }
+            Self::Full { resource, needed, free } => {
+                write!(f, "it needs {} and {} is free", amount(resource, *needed), amount(resource, *free))
+            }
+        }
+    }
+}
+
+/// An amount with its unit: `500m CPU`, `16 GiB memory`, `2 nvidia.com/gpu`.
+fn amount(resource: &str, value: u64) -> String {
+    const GIB: u64 = 1 << 30;
+    match resource {
+        "cpu" => format!("{} CPU", value as f64 / 1000.0),
+        "memory" => format!("{:.1} GiB memory", value as f64 / GIB as f64),
+        "pods" => format!("{value} pod slots"),
+        other => format!("{value} {other}"),
+    }
+}
+
+/// One node's answer for one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub availability: Availability,
+    pub obstacle: Option<Obstacle>,
+}
+
+impl Verdict {
+    fn of(availability: Availability, obstacle: Obstacle) -> Self {
+        Self { availability, obstacle: Some(obstacle) }
+    }
+}
+
+/// Judges one node. What can't change while the node exists comes first, so the obstacle named is the deepest one.
+pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
+    let facts = &node.facts;
+    if !pod.requirements.select(&facts.name, &facts.labels) {
+        return Verdict::of(Availability::Never, Obstacle::NotSelected);
+    }
+    if facts.leaving {
+        return Verdict::of(Availability::Never, Obstacle::Leaving);
+    }
+    if let Some(verdict) = too_small(node, pod) {
+        return verdict;
+    }
+    let starting = |obstacle| Verdict::of(Availability::Starting, obstacle);
+    if !facts.ready {
+        return starting(Obstacle::NotReady);
+    }
+    if facts.cordoned {
+        return starting(Obstacle::Cordoned);
+    }
+    if let Some(taint) = pod.requirements.untolerated(&facts.taints) {
+        let text = format!("{}:{}", taint.key, taint.effect);
+        // The system takes its own taints away when the node recovers; others stay until somebody decides.
+        let passing = taint.key.starts_with("node.kubernetes.io/") || taint.key.starts_with("node.cloudprovider.kubernetes.io/");
+        let availability = if passing { Availability::Starting } else { Availability::Never };
+        return Verdict::of(availability, Obstacle::Tainted(text));
+    }
+    if let (Some(state), Some(_)) = (&facts.reconfiguring, &pod.gpu) {
+        return starting(Obstacle::Reconfiguring(state.clone()));
+    }
+    let short = shortage(&node.free(), pod);
+    match short {
+        Some((resource, needed, free)) => Verdict::of(Availability::Busy, Obstacle::Full { resource, needed, free }),
+        None => Verdict { availability: Availability::Now, obstacle: None },
+    }
+}
+
+fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
+    let (resource, needed, allocatable) = shortage(&node.facts.allocatable, pod)?;
+    let mut pools = node.facts.pools.iter().filter(|pool| pool.kind.resource == resource);
+    if pods_gpu_is(pod, &resource)
+        && let Some(pool) = pools.next()
+    {
+        if pool.starting {
+            return Some(Verdict::of(Availability::Starting, Obstacle::Loading));
+        }
+        if pool.capacity >= needed {
+            let obstacle = Obstacle::Unhealthy { capacity: pool.capacity, healthy: pool.allocatable };
+            return Some(Verdict::of(Availability::Starting, obstacle));
+        }
+    }
+    Some(Verdict::of(Availability::Never, Obstacle::TooSmall { resource, needed, allocatable }))
+}
+
+fn pods_gpu_is(pod: &PodShape, resource: &str) -> bool {
+    pod.gpu.as_deref() == Some(resource)
+}
+
+/// The first resource that is short, the GPU before all others: its name, what is needed and what is there.
+fn shortage(have: &Resources, pod: &PodShape) -> Option<(Arc<str>, u64, u64)> {
+    let need = &pod.requests;
+    let gpu = pod.gpu.iter().map(|name| (name.clone(), need.other(name), have.other(name)));
+    let basic = [("cpu", need.cpu, have.cpu), ("memory", need.memory, have.memory), ("pods", need.pods, have.pods)];
+    let basic = basic.into_iter().map(|(name, needed, there)| (Arc::from(name), needed, there));
+    let other = need.other.iter().map(|(name, needed)| (name.clone(), *needed, have.other(name)));
+    gpu.chain(basic).chain(other).find(|(_, needed, there)| needed > there)
+}
+
+/// The answer over all nodes.
+#[derive(Clone, Debug)]
+pub struct Assessment<'a> {
+    pub availability: Availability,
+    /// Why it is not `now`, in plain words.
+    pub reasons: Vec<String>,
+    /// The nodes with room now, sorted by name.
+    pub fitting: Vec<&'a Arc<NodeState>>,
+}
+
+/// Reasons listed at most; a thousand nodes may each have one.
+const MOST_REASONS: usize = 4;
+
+pub fn assess<'a>(nodes: &'a [Arc<NodeState>], pod: &PodShape) -> Assessment<'a> {
+    let verdicts: Vec<_> = nodes.iter().map(|node| (node, judge(node, pod))).collect();
+    let availability = verdicts.iter().map(|(_, v)| v.availability).min().unwrap_or(Availability::Never);
+    if availability == Availability::Now {
+        let fits = |(node, verdict): (&'a Arc<NodeState>, Verdict)| verdict.obstacle.is_none().then_some(node);
+        return Assessment { availability, reasons: Vec::new(), fitting: verdicts.into_iter().filter_map(fits).collect() };
+    }
+    let obstacles: Vec<(&str, Obstacle)> = verdicts
+        .iter()
+        .filter(|(_, verdict)| verdict.availability == availability)
+        .filter_map(|(node, verdict)| Some((node.name(), verdict.obstacle.clone()?)))
+        .collect();
+    let mut reasons: BTreeSet<String> = match availability {
+        Availability::Busy => busy_reasons(&obstacles, pod),
+        Availability::Never => never_reasons(&obstacles, pod),
+        _ => obstacles.iter().map(|(node, obstacle)| format!("{node}: {obstacle}")).collect(),
+    };
+    let more = reasons.len().saturating_sub(MOST_REASONS);
+    let mut reasons: Vec<String> = std::mem::take(&mut reasons).into_iter().take(MOST_REASONS).collect();
+    if more > 0 {
+        reasons.push(format!("and {more} more"));
+    }
+    Assessment { availability, reasons, fitting: Vec::new() }
+}
+
+fn busy_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
+    let mut reasons = BTreeSet::new();
+    let (mut gpu_nodes, mut free_gpus, mut wanted) = (0, 0, 0);
+    for (node, obstacle) in obstacles {
+        let Obstacle::Full { resource, needed, free } = obstacle else { continue };
+        if pods_gpu_is(pod, resource) {
+            gpu_nodes += 1;
+            free_gpus += free;
+            wanted = *needed;
+        } else if pod.gpu.is_some() {
+            reasons.insert(format!("GPU free but not enough {} left on {node}", plain_name(resource)));
+        } else {
+            reasons.insert(format!("no node has enough {} left", plain_name(resource)));
+        }
+    }
+    if gpu_nodes > 0 {
+        reasons.insert(match free_gpus {
+            0 => "all of them are in use".to_owned(),
+            n if n >= wanted => format!("{n} free, but on different nodes"),
+            n => format!("only {n} of the {wanted} asked for are free"),
+        });
+    }
+    reasons
+}
+
+fn never_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
+    let mut reasons = BTreeSet::new();
+    for (node, obstacle) in obstacles {
+        match obstacle {
+            Obstacle::NotSelected => {}
+            Obstacle::TooSmall { resource, needed, .. } if pods_gpu_is(pod, resource) => {
+                reasons.insert(match needed {
+                    1 => "no node has such a GPU".to_owned(),
+                    n => format!("no node has {n} of them"),
+                });
+            }
+            Obstacle::TooSmall { resource, needed, .. } => {
+                reasons.insert(format!("no node is large enough for {}", amount(resource, *needed)));
+            }
+            other => {
+                reasons.insert(format!("{node}: {other}"));
+            }
+        }
+    }
+    if reasons.is_empty() {
+        reasons.insert("no node is of the kind that the request and the hub's own rules ask for".to_owned());
+    }
+    reasons
+}
+
+fn plain_name(resource: &str) -> &str {
+    match resource {
+        "cpu" => "CPU",
+        "pods" => "pod slots",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! One node: the facts its object states, and its state once the pods on it are counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::gpu::{GpuPool, Kind};
+use super::resources::Resources;
+use super::selector::Taint;
+
+/// What the node object says, read once when it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeFacts {
+    pub name: Arc<str>,
+    pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
+    /// `spec.unschedulable`.
+    pub cordoned: bool,
+    /// The condition Ready is True. It is seen before the taint that follows from it.
+    pub ready: bool,
+    /// The object is being deleted.
+    pub leaving: bool,
+    /// The GPUs are being repartitioned: the value of `nvidia.com/mig.config.state`.
+    pub reconfiguring: Option<String>,
+    pub allocatable: Resources,
+    pub pools: Vec<GpuPool>,
+    /// GPU-like resources that no rule knows.
+    pub unclassified: Vec<Arc<str>>,
+    /// Fingerprints of the images on the node. The kubelet lists the 50 largest: absence proves nothing.
+    pub images: BTreeSet<u64>,
+}
+
+/// What decides whether a node counts as usable, beside the node itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Keys of taints that Berth gives pods a toleration for.
+    pub tolerate: Vec<String>,
+}
+
+/// GPUs of one kind on one node. All numbers are units of the kind's resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeGpus {
+    pub kind: Arc<Kind>,
+    pub total: u64,
+    pub unhealthy: u64,
+    pub used: u64,
+    pub held: u64,
+    /// Free on a usable node.
+    pub free: u64,
+    /// What would be free if the node were usable.
+    pub unusable: u64,
+    pub physical: u64,
+}
+
+/// A node as it stands: facts, what is taken, and what that leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeState {
+    pub facts: Arc<NodeFacts>,
+    /// Requests of bound, unfinished pods of every namespace.
+    pub used: Resources,
+    /// Promised but not bound: pods that the scheduler nominated to this node.
+    pub held: Resources,
+    /// Why no pod should be sent here now, in plain words; empty when the node is usable.
+    pub reasons: Vec<String>,
+    pub gpus: Vec<NodeGpus>,
+}
+
+impl NodeState {
+    pub fn new(facts: Arc<NodeFacts>, used: Resources, held: Resources, policy: &Policy) -> Self {
+        let reasons = unusable_reasons(&facts, policy);
+        let gpus = facts.pools.iter().map(|pool| count(pool, &used, &held, reasons.is_empty())).collect();
+        Self { facts, used, held, reasons, gpus }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.facts.name
+    }
+
+    pub fn usable(&self) -> bool {
+        self.reasons.is_empty()
+    }
+
+    /// Pods use or hold more of a resource than the node now offers, as while a device plugin restarts.
+    pub fn overcommitted(&self) -> bool {
+        self.gpus.iter().any(|gpu| gpu.used + gpu.held + gpu.unhealthy > gpu.total)
+    }
+
+    /// What is neither used nor held, never below zero.
+    pub fn free(&self) -> Resources {
+        let mut free = self.facts.allocatable.clone();
+        free.subtract(&self.used);
+        free.subtract(&self.held);
+        free
+    }
+}
+
+fn count(pool: &GpuPool, used: &Resources, held: &Resources, usable: bool) -> NodeGpus {
+    let used = used.other(&pool.kind.resource);
+    let held = held.other(&pool.kind.resource);
+    let left = pool.allocatable.saturating_sub(used).saturating_sub(held);
+    NodeGpus {
+        kind: pool.kind.clone(),
+        total: pool.capacity,
+        unhealthy: pool.capacity.saturating_sub(pool.allocatable),
+        used,
+        held,
+        free: if usable { left } else { 0 },
+        unusable: if usable { 0 } else { left },
+        physical: pool.physical,
+    }
+}
+
+/// Taints that only repeat a condition that has a sentence of its own.
+const CONDITION_TAINTS: [&str; 3] =
+    ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+
+fn unusable_reasons(facts: &NodeFacts, policy: &Policy) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if facts.leaving {
+        reasons.push("being deleted".to_owned());
+    }
+    if !facts.ready {
+        reasons.push("not ready".to_owned());
+    }
+    if facts.cordoned {
+        reasons.push("cordoned".to_owned());
+    }
+    if let Some(state) = &facts.reconfiguring {
+        reasons.push(format!("its GPUs are being reconfigured ({state})"));
+    }
+    for taint in &facts.taints {
+        let told = CONDITION_TAINTS.contains(&taint.key.as_str()) && !reasons.is_empty();
+        if taint.repels() && !told && !policy.tolerate.contains(&taint.key) {
+            reasons.push(format!("tainted {}:{}", taint.key, taint.effect));
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::gpu::Sharing;
+
+    fn node(capacity: u64, allocatable: u64) -> NodeFacts {
+        let kind = Kind {
+            id: "nvidia-a100".into(),
+            vendor: "nvidia",
+            product: "NVIDIA-A100".into(),
+            memory_mib: None,
+            sharing: Sharing::Exclusive,
+            replicas: 1,
+            resource: "nvidia.com/gpu".into(),
+        };
+        let pool =
+            GpuPool { kind: Arc::new(kind), capacity, allocatable, physical: capacity, starting: false, labels: BTreeMap::new() };
+        NodeFacts { name: "gpu-a".into(), ready: true, pools: vec![pool], ..NodeFacts::default() }
+    }
+
+    fn taken(gpus: u64) -> Resources {
+        Resources { other: BTreeMap::from([("nvidia.com/gpu".into(), gpus)]), ..Resources::default() }
+    }
+
+    fn state(facts: NodeFacts, used: u64, held: u64) -> NodeState {
+        let policy = Policy { tolerate: vec!["nvidia.com/gpu".into()] };
+        NodeState::new(Arc::new(facts), taken(used), taken(held), &policy)
+    }
+
+    fn numbers(state: &NodeState) -> (u64, u64, u64, u64, u64, u64) {
+        let gpu = state.gpus.first().expect("one pool");
+        (gpu.total, gpu.unhealthy, gpu.used, gpu.held, gpu.free, gpu.unusable)
+    }
+
+    #[test]
+    fn unhealthy_gpus_are_neither_free_nor_lost_from_the_total() {
+        assert_eq!(numbers(&state(node(8, 7), 7, 0)), (8, 1, 7, 0, 0, 0));
+    }
+
+    #[test]
+    fn held_gpus_are_not_free() {
+        assert_eq!(numbers(&state(node(4, 4), 1, 1)), (4, 0, 1, 1, 2, 0));
+    }
+
+    #[test]
+    fn free_never_goes_below_zero_and_the_node_is_flagged() {
+        let restarting = state(node(0, 0), 2, 0);
+        assert_eq!(numbers(&restarting), (0, 0, 2, 0, 0, 0));
+        assert!(restarting.overcommitted());
+    }
+
+    #[test]
+    fn gpus_of_an_unusable_node_are_counted_apart() {
+        for (change, reason) in [
+            (NodeFacts { cordoned: true, ..node(4, 4) }, "cordoned"),
+            (NodeFacts { ready: false, ..node(4, 4) }, "not ready"),
+            (NodeFacts { leaving: true, ..node(4, 4) }, "being deleted"),
+            (NodeFacts { reconfiguring: Some("pending".into()), ..node(4, 4) }, "its GPUs are being reconfigured (pending)"),
+        ] {
+            let state = state(change, 1, 0);
+            assert_eq!(numbers(&state), (4, 0, 1, 0, 0, 3));
+            assert_eq!(state.reasons, [reason]);
+        }
+    }
+
+    #[test]
+    fn a_node_is_usable_despite_tolerated_and_soft_taints_only() {
+        let taint = |key: &str, effect: &str| Taint { key: key.into(), value: None, effect: effect.into() };
+        for (taint, usable) in [
+            (taint("nvidia.com/gpu", "NoSchedule"), true),
+            (taint("anything", "PreferNoSchedule"), true),
+            (taint("maintenance", "NoSchedule"), false),
+            (taint("maintenance", "NoExecute"), false),
+        ] {
+            let state = state(NodeFacts { taints: vec![taint.clone()], ..node(1, 1) }, 0, 0);
+            assert_eq!(state.usable(), usable, "{taint:?}");
+        }
+    }
+
+    #[test]
+    fn a_cordon_is_told_once() {
+        let taint = Taint { key: "node.kubernetes.io/unschedulable".into(), value: None, effect: "NoSchedule".into() };
+        let state = state(NodeFacts { cordoned: true, taints: vec![taint], ..node(1, 1) }, 0, 0);
+        assert_eq!(state.reasons, ["cordoned"]);
+    }
+}

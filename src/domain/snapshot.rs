@@ -1,0 +1,132 @@
+//! The published state of the cluster: immutable and numbered. One writer makes snapshots, everyone else reads the last
+//! one whole, so no two numbers of an answer come from different moments.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::gpu::Kind;
+use super::node::NodeState;
+use super::resources::Resources;
+use super::selector::NodeRequirements;
+
+/// A pod that waits for a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingPod {
+    pub requests: Resources,
+    pub requirements: NodeRequirements,
+}
+
+/// The phase of a claim in the hub's namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimPhase {
+    Bound,
+    Pending,
+    Lost,
+}
+
+/// A kind and its units over all nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindCount {
+    pub kind: Arc<Kind>,
+    pub total: u64,
+    pub free: u64,
+    pub used: u64,
+    pub held: u64,
+    pub unhealthy: u64,
+    pub unusable: u64,
+    /// The most that one pod can get now.
+    pub largest_free: u64,
+    /// What unbound pods that could use this kind ask for.
+    pub pending: u64,
+    /// Cards, where `total` counts shares or slices.
+    pub physical: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Grows with every published change.
+    pub generation: u64,
+    /// Sorted by name.
+    pub nodes: Vec<Arc<NodeState>>,
+    /// Sorted by id.
+    pub kinds: Vec<KindCount>,
+    /// Names of GPU-like resources that no rule knows, sorted.
+    pub unclassified: Vec<Arc<str>>,
+    /// Claims of the hub's namespace; `None` where the source holds no claim at all and nothing can be checked.
+    pub claims: Option<BTreeMap<String, ClaimPhase>>,
+}
+
+impl Snapshot {
+    /// Counts the kinds of the given nodes, which are sorted by name.
+    pub fn new(
+        generation: u64,
+        nodes: Vec<Arc<NodeState>>,
+        pending: &[&PendingPod],
+        claims: Option<BTreeMap<String, ClaimPhase>>,
+    ) -> Self {
+        let mut unclassified: Vec<Arc<str>> = nodes.iter().flat_map(|node| node.facts.unclassified.iter().cloned()).collect();
+        unclassified.sort();
+        unclassified.dedup();
+        let kinds = count_kinds(&nodes, pending);
+        Self { generation, nodes, kinds, unclassified, claims }
+    }
+
+    pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
+        let at = self.nodes.binary_search_by(|node| node.name().cmp(name)).ok()?;
+        self.nodes.get(at)
+    }
+
+    pub fn kind(&self, id: &str) -> Option<&KindCount> {
+        self.kinds.iter().find(|count| count.kind.id == id)
+    }
+}
+
+fn count_kinds(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<KindCount> {
+    let mut kinds: BTreeMap<String, KindCount> = BTreeMap::new();
+    for gpu in nodes.iter().flat_map(|node| &node.gpus) {
+        let count = kinds.entry(gpu.kind.id.clone()).or_insert_with(|| KindCount {
+            kind: gpu.kind.clone(),
+            total: 0,
+            free: 0,
+            used: 0,
+            held: 0,
+            unhealthy: 0,
+            unusable: 0,
+            largest_free: 0,
+            pending: 0,
+            physical: 0,
+        });
+        // Cards of one product may report slightly different sizes: the smallest is what every one of them has.
+        if smaller(gpu.kind.memory_mib, count.kind.memory_mib) {
+            count.kind = gpu.kind.clone();
+        }
+        count.total += gpu.total;
+        count.free += gpu.free;
+        count.used += gpu.used;
+        count.held += gpu.held;
+        count.unhealthy += gpu.unhealthy;
+        count.unusable += gpu.unusable;
+        count.largest_free = count.largest_free.max(gpu.free);
+        count.physical += gpu.physical;
+    }
+    for pod in pending {
+        for count in kinds.values_mut() {
+            let asked = pod.requests.other(&count.kind.resource);
+            if asked > 0 && could_land(nodes, pod, &count.kind.id) {
+                count.pending += asked;
+            }
+        }
+    }
+    kinds.into_values().collect()
+}
+
+fn smaller(size: Option<u64>, than: Option<u64>) -> bool {
+    size.is_some_and(|size| than.is_none_or(|than| size < than))
+}
+
+/// A pod may accept several kinds; it is then demand for each of them, since it may take any.
+fn could_land(nodes: &[Arc<NodeState>], pod: &PendingPod, kind: &str) -> bool {
+    nodes
+        .iter()
+        .any(|node| node.gpus.iter().any(|gpu| gpu.kind.id == kind) && pod.requirements.select(node.name(), &node.facts.labels))
+}

@@ -1,0 +1,146 @@
+//! The HTTP side: who may ask, and answers out of the last published snapshot.
+//!
+//! A request is: authenticate, read the snapshot, a pure function, bytes. Nothing here lists, locks long or waits for the
+//! apiserver; only the lookup of a user's token asks the hub, and that is cached.
+
+mod auth;
+pub mod hub;
+pub mod identity;
+pub mod manage;
+mod openapi;
+pub mod problem;
+pub mod user;
+
+use std::sync::Arc;
+
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, Error, HttpRequest, HttpResponse, Resource, body, dev, web};
+use tokio::sync::watch;
+
+use crate::catalogue::Catalogue;
+use crate::domain::report::Freshness;
+use crate::domain::snapshot::Snapshot;
+use crate::inventory::Inventory;
+use crate::metrics::Metrics;
+use crate::profiles::offer::Context;
+use identity::Identities;
+use problem::Problem;
+
+/// What every route needs. Shared by the workers.
+#[derive(Debug)]
+pub struct Service {
+    pub inventory: Inventory,
+    pub catalogue: watch::Receiver<Arc<Catalogue>>,
+    pub access: Access,
+    /// The path below which the hub's proxy reaches Berth, such as `/services/berth/`.
+    pub prefix: String,
+    pub metrics: Metrics,
+}
+
+/// How callers prove who they are.
+#[derive(Debug)]
+pub enum Access {
+    /// Everyone is the hub and an administrator; only ever on a loopback address.
+    Open,
+    Tokens {
+        /// The token of the service: the hub presents it to Berth, and Berth to the hub.
+        hub: String,
+        identities: Identities,
+    },
+}
+
+/// One consistent view for one request.
+pub struct View {
+    pub snapshot: Option<Arc<Snapshot>>,
+    pub freshness: Freshness,
+    pub catalogue: Arc<Catalogue>,
+}
+
+impl Service {
+    pub fn view(&self) -> View {
+        View {
+            snapshot: self.inventory.snapshot(),
+            freshness: self.inventory.health.freshness(),
+            catalogue: self.catalogue.borrow().clone(),
+        }
+    }
+}
+
+impl View {
+    pub fn context<'a>(&'a self, prefix: &'a str) -> Context<'a> {
+        Context { snapshot: self.snapshot.as_deref(), freshness: &self.freshness, catalogue: &self.catalogue, prefix }
+    }
+}
+
+/// Routes for the hub and for users. Those for users answer below the service prefix too; those for the hub do not,
+/// since whatever comes that way comes from a browser.
+pub fn routes(config: &mut web::ServiceConfig, prefix: &str) {
+    config.service(resource("/api/v1/hub/profile-list", web::post().to(hub::profile_list)));
+    config.service(resource("/api/v1/hub/spawn-options", web::post().to(hub::spawn_options)));
+    let below = prefix.trim_end_matches('/');
+    let places = if below.is_empty() { vec![""] } else { vec!["", below] };
+    for place in places {
+        config.service(resource(&format!("{place}/profiles"), web::get().to(user::profiles)));
+        config.service(resource(&format!("{place}/api/v1/gpus"), web::get().to(user::gpus)));
+        config.service(resource(&format!("{place}/openapi.json"), web::get().to(openapi::document)));
+    }
+}
+
+/// A route that answers other methods with a problem too.
+fn resource(path: &str, route: actix_web::Route) -> Resource {
+    web::resource(path.to_owned()).route(route).default_service(web::to(method_not_allowed))
+}
+
+async fn method_not_allowed(request: HttpRequest) -> Problem {
+    Problem::new(405, "method-not-allowed", format!("{} does not answer {}.", request.path(), request.method()))
+}
+
+async fn not_found(request: HttpRequest) -> Problem {
+    Problem::new(404, "not-found", format!("There is nothing at {}.", request.path()))
+}
+
+/// The application of one worker.
+pub fn app(
+    service: web::Data<Service>,
+) -> App<
+    impl dev::ServiceFactory<
+        dev::ServiceRequest,
+        Config = (),
+        Response = dev::ServiceResponse<impl body::MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let prefix = service.prefix.clone();
+    App::new()
+        .app_data(service)
+        .wrap(from_fn(count_requests))
+        .configure(|config| routes(config, &prefix))
+        .default_service(web::to(not_found))
+}
+
+/// Counts by route template, never by path: a path is the caller's to invent.
+async fn count_requests(
+    service: web::Data<Service>,
+    request: dev::ServiceRequest,
+    next: Next<impl body::MessageBody>,
+) -> Result<dev::ServiceResponse<impl body::MessageBody>, Error> {
+    let started = std::time::Instant::now();
+    let pattern = request.match_pattern();
+    let response = next.call(request).await?;
+    let below = service.prefix.trim_end_matches('/');
+    let route = pattern.as_deref().map_or("unmatched", |route| route.strip_prefix(below).unwrap_or(route));
+    service.metrics.observe_request(route, response.status().as_u16(), started.elapsed());
+    Ok(response)
+}
+
+/// JSON that no cache may keep: every answer is about now.
+fn json(value: &impl serde::Serialize) -> HttpResponse {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => HttpResponse::Ok().content_type("application/json").insert_header(("cache-control", "no-store")).body(bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            actix_web::ResponseError::error_response(&Problem::new(500, "internal", "Berth could not write its answer."))
+        }
+    }
+}

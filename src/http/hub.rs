@@ -1,0 +1,137 @@
+//! The two calls of the hub: the profile list of a user, and the patch for what the user chose.
+
+use actix_web::{HttpRequest, Responder, web};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::auth::admit_hub;
+use super::problem::Problem;
+use super::{Service, View, json, openapi};
+use crate::domain::base::Base;
+use crate::profiles::User;
+use crate::profiles::offer::{Offer, offers};
+use crate::spawn::{self, SpawnAnswer};
+
+/// Bytes of a body; a base with many volumes and terms stays far below.
+const LARGEST_BODY: usize = 256 * 1024;
+
+#[derive(Debug, Deserialize)]
+pub struct ProfileListCall {
+    user: User,
+    #[serde(default)]
+    base: Base,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct SpawnOptionsCall {
+    user: User,
+    #[serde(default)]
+    base: Base,
+    #[serde(default)]
+    options: Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileList {
+    pub generation: u64,
+    pub observed_at: String,
+    pub stale: bool,
+    pub profiles: Vec<Offer>,
+}
+
+#[derive(Debug, Serialize)]
+struct HubProfileList {
+    #[serde(flatten)]
+    list: ProfileList,
+    fallback: Option<Fallback>,
+}
+
+/// What the hook serves while Berth is away.
+#[derive(Debug, Serialize)]
+struct Fallback {
+    profile: Offer,
+    patch: spawn::patch::SpawnPatch,
+}
+
+/// The list of one user, the same for the hub, for people and for the command line.
+pub fn list_profiles(view: &View, prefix: &str, user: &User, base: &Base) -> Result<ProfileList, Problem> {
+    Ok(ProfileList {
+        generation: view.snapshot.as_ref().map_or(0, |snapshot| snapshot.generation),
+        observed_at: view.freshness.observed_at.clone(),
+        stale: view.freshness.stale,
+        profiles: offers(&view.context(prefix), user, base)?,
+    })
+}
+
+/// The profiles of a user, for KubeSpawner's `profile_list`
+#[utoipa::path(
+    post, path = "/api/v1/hub/profile-list", security(("hub" = [])),
+    request_body = openapi::ProfileListCall,
+    responses(
+        (status = 200, body = openapi::HubProfileList),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn profile_list(
+    service: web::Data<Service>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<impl Responder, Problem> {
+    admit_hub(&service, &request)?;
+    let call: ProfileListCall = read(body).await?;
+    let view = service.view();
+    let list = list_profiles(&view, &service.prefix, &call.user, &call.base)?;
+    let fallback = fallback(&view, &call.base, &list);
+    Ok(json(&HubProfileList { list, fallback }))
+}
+
+/// The patch for what a user chose
+#[utoipa::path(
+    post, path = "/api/v1/hub/spawn-options", security(("hub" = [])),
+    request_body = openapi::SpawnOptionsCall,
+    responses(
+        (status = 200, body = openapi::SpawnOptions),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn spawn_options(
+    service: web::Data<Service>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<impl Responder, Problem> {
+    admit_hub(&service, &request)?;
+    let call: SpawnOptionsCall = read(body).await?;
+    let view = service.view();
+    let answer = patch(&view, &service.prefix, &call.user, &call.base, &call.options)?;
+    tracing::info!(user = call.user.name, profile = answer.profile, summary = answer.summary, "patch handed out");
+    Ok(json(&answer))
+}
+
+/// The answer to a choice, the same for the hub and for the command line.
+pub fn patch(view: &View, prefix: &str, user: &User, base: &Base, options: &Value) -> Result<SpawnAnswer, Problem> {
+    Ok(spawn::answer(&view.context(prefix), user, base, options)?)
+}
+
+/// The default profile, if it is fit for everyone at any time: no GPU, open to all. It asks nothing of the user.
+fn fallback(view: &View, base: &Base, list: &ProfileList) -> Option<Fallback> {
+    let profile = view.catalogue.profiles.iter().find(|profile| profile.default)?;
+    if profile.gpu.is_some() || !profile.access.groups.is_empty() {
+        return None;
+    }
+    let mut offer = list.profiles.iter().find(|offer| offer.slug == profile.slug)?.clone();
+    offer.profile_options.clear();
+    let options = serde_json::json!({"profile": profile.slug});
+    let answer = spawn::answer(&view.context(""), &User::default(), base, &options).ok()?;
+    Some(Fallback { profile: offer, patch: answer.patch })
+}
+
+async fn read<T: DeserializeOwned>(body: web::Payload) -> Result<T, Problem> {
+    let too_large = |_| Problem::new(413, "too-large", format!("The request is larger than {LARGEST_BODY} bytes."));
+    let broken = |_| Problem::new(400, "malformed", "The request ended too early.");
+    let bytes = body.to_bytes_limited(LARGEST_BODY).await.map_err(too_large)?.map_err(broken)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(400, "malformed", format!("The request is not what the hub's hook sends: {error}.")))
+}

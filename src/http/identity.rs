@@ -1,0 +1,111 @@
+//! Whose token is this: asks the hub at `/hub/api/user` and remembers the answer for a minute.
+//!
+//! The scope is part of the answer and is looked at on each use. Groups come from the hub alone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::future::Cache;
+use serde::Deserialize;
+use tracing::warn;
+
+use crate::profiles::User;
+
+const KEEP_KNOWN: Duration = Duration::from_secs(60);
+const KEEP_FAILED: Duration = Duration::from_secs(5);
+/// Tokens remembered at most; the least used go first.
+const MOST_TOKENS: u64 = 10_000;
+const HUB_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A user of the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub user: User,
+}
+
+impl Identity {
+    /// Who everybody is without authentication.
+    pub fn anyone() -> Self {
+        Self { user: User { name: "anyone".to_owned(), groups: Vec::new(), admin: true } }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityError {
+    Invalid,
+    NotAUser,
+    NoScope,
+    HubUnreachable,
+}
+
+/// What the hub says of a token. Source: JupyterHub's REST API, `GET /user`.
+#[derive(Debug, Deserialize)]
+struct Owner {
+    #[serde(default)]
+    kind: String,
+    name: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    admin: bool,
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
+type Answer = Result<Arc<Owner>, IdentityError>;
+
+#[derive(Debug)]
+pub struct Identities {
+    client: reqwest::Client,
+    /// The hub's API, such as `http://hub:8081/hub/api`.
+    api: String,
+    answers: Cache<String, Answer>,
+}
+
+struct ByOutcome;
+
+impl Expiry<String, Answer> for ByOutcome {
+    fn expire_after_create(&self, _: &String, answer: &Answer, _: Instant) -> Option<Duration> {
+        Some(if answer.is_ok() { KEEP_KNOWN } else { KEEP_FAILED })
+    }
+}
+
+impl Identities {
+    pub fn new(api: &str) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder().timeout(HUB_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
+        let answers = Cache::builder().max_capacity(MOST_TOKENS).expire_after(ByOutcome).build();
+        Ok(Self { client, api: api.trim_end_matches('/').to_owned(), answers })
+    }
+
+    /// The user behind a token. One lookup per token is in flight at a time.
+    pub async fn resolve(&self, token: &str) -> Result<Identity, IdentityError> {
+        let owner = self.answers.get_with_by_ref(token, self.ask(token)).await?;
+        if owner.kind != "user" {
+            return Err(IdentityError::NotAUser);
+        }
+        let may_access = |scope: &String| ["access:services", "access:services!service=berth"].contains(&scope.as_str());
+        if !owner.scopes.iter().any(may_access) {
+            return Err(IdentityError::NoScope);
+        }
+        let user = User { name: owner.name.clone(), groups: owner.groups.clone(), admin: owner.admin };
+        Ok(Identity { user })
+    }
+
+    async fn ask(&self, token: &str) -> Answer {
+        let unreachable = |error: reqwest::Error| {
+            warn!(error = %error.without_url(), "the hub could not be asked for a user");
+            IdentityError::HubUnreachable
+        };
+        let request = self.client.get(format!("{}/user", self.api)).bearer_auth(token);
+        let response = request.send().await.map_err(unreachable)?;
+        match response.status().as_u16() {
+            200 => response.json().await.map(Arc::new).map_err(unreachable),
+            401 | 403 => Err(IdentityError::Invalid),
+            status => {
+                warn!(status, "the hub gave no answer about a user");
+                Err(IdentityError::HubUnreachable)
+            }
+        }
+    }
+}

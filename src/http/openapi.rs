@@ -1,0 +1,256 @@
+//! The OpenAPI document, made by utoipa from the handlers' annotations and the shapes below.
+//!
+//! The shapes only describe: what is really sent is written by `domain`, `profiles` and `spawn`, which know no OpenAPI.
+//! A test holds both together by checking real answers against this document.
+#![expect(dead_code, reason = "the shapes are read by derive macros only")]
+
+use std::collections::BTreeMap;
+
+use actix_web::Responder;
+use serde_json::Value;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use super::problem::Problem;
+use super::{hub, user};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Berth", description = "Which GPUs are free now, as JupyterHub profiles, and the pod settings of a choice."),
+    paths(hub::profile_list, hub::spawn_options, user::profiles, user::gpus, document),
+    components(schemas(Problem)),
+    modifiers(&Tokens)
+)]
+pub struct Document;
+
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = |text: &str| {
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text.to_owned())).build())
+        };
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("hub", bearer("The token of the hub's service berth"));
+        components.add_security_scheme("user", bearer("A token of a hub user with the scope access:services!service=berth"));
+    }
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, body = Object)))]
+pub async fn document() -> impl Responder {
+    super::json(&Document::openapi())
+}
+
+#[derive(ToSchema)]
+pub struct User {
+    name: String,
+    #[schema(required = false)]
+    groups: Vec<String>,
+    #[schema(required = false)]
+    admin: bool,
+}
+
+/// What the hub's own configuration asks of a pod; every part may be absent or null.
+#[derive(ToSchema)]
+pub struct Base {
+    node_selector: Option<BTreeMap<String, String>>,
+    /// Terms in the shape of the Kubernetes API; alternatives.
+    node_affinity_required: Option<Vec<Value>>,
+    tolerations: Option<Vec<Value>>,
+    /// Requests of the other containers by resource name.
+    requests: Option<BTreeMap<String, String>>,
+    scheduler_name: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub struct ProfileListCall {
+    user: User,
+    #[schema(required = false)]
+    server: String,
+    base: Option<Base>,
+}
+
+#[derive(ToSchema)]
+pub struct SpawnOptionsCall {
+    user: User,
+    #[schema(required = false)]
+    server: String,
+    base: Option<Base>,
+    /// The user's options as the hub has them, flat, values strings; null stands for the default profile.
+    options: Option<BTreeMap<String, String>>,
+}
+
+#[derive(ToSchema)]
+pub struct ProfileList {
+    generation: u64,
+    /// RFC 3339
+    #[schema(rename = "observedAt")]
+    observed_at: String,
+    stale: bool,
+    profiles: Vec<Profile>,
+}
+
+#[derive(ToSchema)]
+pub struct HubProfileList {
+    #[schema(inline)]
+    #[serde(flatten)]
+    list: ProfileList,
+    fallback: Option<Fallback>,
+}
+
+/// The default profile and its patch, for the time while Berth is away
+#[derive(ToSchema)]
+pub struct Fallback {
+    profile: Profile,
+    patch: BTreeMap<String, Value>,
+}
+
+/// An entry as KubeSpawner takes it; display_name and description are HTML
+#[derive(ToSchema)]
+pub struct Profile {
+    slug: String,
+    display_name: String,
+    description: String,
+    default: bool,
+    profile_options: Option<BTreeMap<String, ProfileOption>>,
+    berth: Details,
+}
+
+#[derive(ToSchema)]
+pub struct ProfileOption {
+    display_name: String,
+    choices: BTreeMap<String, Choice>,
+}
+
+#[derive(ToSchema)]
+pub struct Choice {
+    display_name: String,
+    default: bool,
+}
+
+/// Plain text for a form template
+#[derive(ToSchema)]
+pub struct Details {
+    title: String,
+    description: String,
+    availability: Availability,
+    free: u64,
+    total: u64,
+    kinds: Vec<KindDetails>,
+    reasons: Vec<String>,
+    image: String,
+    prefix: String,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Availability {
+    Now,
+    Busy,
+    Starting,
+    Never,
+    Unknown,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    Exclusive,
+    Mig,
+    TimeSliced,
+    Mps,
+}
+
+#[derive(ToSchema)]
+pub struct KindDetails {
+    id: String,
+    name: String,
+    #[schema(rename = "memoryMiB")]
+    memory_mib: Option<u64>,
+    sharing: Sharing,
+    free: u64,
+    total: u64,
+}
+
+#[derive(ToSchema)]
+pub struct SpawnOptions {
+    profile: String,
+    summary: String,
+    generation: u64,
+    /// KubeSpawner traits by name; null inside a dict trait removes a key
+    patch: BTreeMap<String, Value>,
+    hold: Option<Hold>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    id: String,
+    expires_at: String,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gpus {
+    generation: u64,
+    observed_at: String,
+    stale: bool,
+    kinds: Vec<KindRow>,
+    /// GPU-like resources that no rule knows
+    unclassified: Vec<String>,
+    nodes: Vec<NodeRow>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KindRow {
+    id: String,
+    vendor: String,
+    product: String,
+    #[serde(rename = "memoryMiB")]
+    memory_mib: Option<u64>,
+    sharing: Sharing,
+    resource: String,
+    total: u64,
+    free: u64,
+    used: u64,
+    held: u64,
+    unhealthy: u64,
+    unusable: u64,
+    /// The most that one pod can get
+    largest_free: u64,
+    /// What unbound pods ask for
+    pending: u64,
+    /// Cards, where total counts shares
+    physical: u64,
+}
+
+#[derive(ToSchema)]
+pub struct NodeRow {
+    name: String,
+    usable: bool,
+    reasons: Vec<String>,
+    gpus: Vec<NodeGpuRow>,
+    /// Cores
+    cpu: Amount,
+    /// Bytes
+    memory: Amount,
+}
+
+#[derive(ToSchema)]
+pub struct NodeGpuRow {
+    kind: String,
+    resource: String,
+    total: u64,
+    free: u64,
+    used: u64,
+    held: u64,
+    unhealthy: u64,
+}
+
+#[derive(ToSchema)]
+pub struct Amount {
+    allocatable: f64,
+    free: f64,
+}

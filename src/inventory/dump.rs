@@ -1,0 +1,106 @@
+//! `--from FILE`: the output of `kubectl get nodes,pods,pvc -A -o json` (or YAML) instead of a cluster.
+//!
+//! The same code reads the objects as in a watch, so what is shown offline is what would be shown live.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+use tracing::warn;
+
+use super::facts::{self, Decoded, PodFacts};
+use super::health::Health;
+use super::index::{Change, Index, Update};
+use super::watch::Kind;
+use crate::domain::node::NodeFacts;
+use crate::domain::snapshot::ClaimPhase;
+
+#[derive(Debug, Error)]
+pub enum DumpError {
+    #[error("it is neither JSON nor YAML: {0}")]
+    Syntax(String),
+    #[error("it is not a list of objects; make it with `kubectl get nodes,pods,pvc -A -o json`")]
+    Shape,
+    #[error("it holds no node, so nothing can be offered; make it with `kubectl get nodes,pods,pvc -A -o json`")]
+    NoNodes,
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Value>,
+}
+
+/// Reads a whole dump into an index of its own. Claims count only in the hub's namespace.
+pub fn read(text: &str, namespace: &str, health: &Health) -> Result<Index, DumpError> {
+    let mut objects = Objects { namespace, health, nodes: Vec::new(), pods: Vec::new(), claims: Vec::new(), claimless: true };
+    for item in items(text)? {
+        objects.take(item);
+    }
+    if objects.nodes.is_empty() {
+        return Err(DumpError::NoNodes);
+    }
+    let mut index = Index::default();
+    index.apply(Change::Nodes(Update::All(objects.nodes)));
+    index.apply(Change::Pods(Update::All(objects.pods)));
+    if objects.claimless {
+        index.forget_claims();
+    } else {
+        index.apply(Change::Claims(Update::All(objects.claims)));
+    }
+    Ok(index)
+}
+
+/// JSON is tried first: it is what `kubectl` is told to write, and reading it as YAML would be slow.
+fn items(text: &str) -> Result<Vec<Value>, DumpError> {
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(json) if text.trim_start().starts_with(['{', '[']) => return Err(DumpError::Syntax(json.to_string())),
+        Err(_) => serde_saphyr::from_str(text).map_err(|yaml| DumpError::Syntax(yaml.to_string()))?,
+    };
+    List::deserialize(value).map(|list| list.items).map_err(|_| DumpError::Shape)
+}
+
+struct Objects<'a> {
+    namespace: &'a str,
+    health: &'a Health,
+    nodes: Vec<(String, NodeFacts)>,
+    pods: Vec<(String, PodFacts)>,
+    claims: Vec<(String, ClaimPhase)>,
+    claimless: bool,
+}
+
+impl Objects<'_> {
+    fn take(&mut self, item: Value) {
+        match item.get("kind").and_then(Value::as_str) {
+            Some("Node") => keep(&mut self.nodes, Kind::Nodes, self.health, item, facts::node),
+            Some("Pod") => keep(&mut self.pods, Kind::Pods, self.health, item, facts::pod),
+            Some("PersistentVolumeClaim") => {
+                self.claimless = false;
+                if item.pointer("/metadata/namespace").and_then(Value::as_str) == Some(self.namespace) {
+                    keep(&mut self.claims, Kind::Claims, self.health, item, facts::claim);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn keep<O: DeserializeOwned, F>(
+    facts: &mut Vec<(String, F)>,
+    kind: Kind,
+    health: &Health,
+    item: Value,
+    read: fn(O) -> Decoded<F>,
+) {
+    let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    match O::deserialize(item) {
+        Ok(object) => {
+            let decoded = read(object);
+            facts.extend(decoded.fact.map(|fact| (decoded.key, fact)));
+        }
+        Err(error) => {
+            health.skipped(kind);
+            warn!(kind = kind.name(), name, %error, "skipped an object that can't be read");
+        }
+    }
+}

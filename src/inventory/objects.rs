@@ -1,0 +1,197 @@
+//! The parts of Kubernetes objects that Berth reads, decoded straight from JSON.
+//!
+//! A full `Pod` costs 45 KiB of memory; everything not named here is skipped while parsing. What a person may have
+//! edited in a dump (nulls, numbers where a quantity belongs) decodes too.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
+
+use crate::domain::selector::{NodeSelectorTerm, Taint, Toleration};
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    pub name: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub namespace: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub labels: BTreeMap<String, String>,
+    pub deletion_timestamp: Option<IgnoredAny>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Node {
+    pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub spec: NodeSpec,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub status: NodeStatus,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    #[serde(deserialize_with = "null_is_default")]
+    pub unschedulable: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    pub taints: Vec<Taint>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    #[serde(deserialize_with = "null_is_default")]
+    pub capacity: Amounts,
+    #[serde(deserialize_with = "null_is_default")]
+    pub allocatable: Amounts,
+    #[serde(deserialize_with = "null_is_default")]
+    pub conditions: Vec<Condition>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub images: Vec<Image>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub name: String,
+    pub status: String,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Image {
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Pod {
+    pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub spec: PodSpec,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub status: PodStatus,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodSpec {
+    #[serde(deserialize_with = "null_is_default")]
+    pub node_name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub containers: Vec<Container>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub init_containers: Vec<Container>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub overhead: Amounts,
+    /// Pod-level resources; they cover CPU, memory and huge pages only.
+    #[serde(deserialize_with = "null_is_default")]
+    pub resources: ContainerResources,
+    #[serde(deserialize_with = "null_is_default")]
+    pub node_selector: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub affinity: Affinity,
+    #[serde(deserialize_with = "null_is_default")]
+    pub tolerations: Vec<Toleration>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub scheduling_gates: Vec<IgnoredAny>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodStatus {
+    #[serde(deserialize_with = "null_is_default")]
+    pub phase: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub nominated_node_name: String,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Container {
+    #[serde(deserialize_with = "null_is_default")]
+    pub resources: ContainerResources,
+    #[serde(deserialize_with = "null_is_default")]
+    pub restart_policy: String,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct ContainerResources {
+    #[serde(deserialize_with = "null_is_default")]
+    pub requests: Amounts,
+    #[serde(deserialize_with = "null_is_default")]
+    pub limits: Amounts,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Affinity {
+    #[serde(deserialize_with = "null_is_default")]
+    pub node_affinity: NodeAffinity,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct NodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_is_default")]
+    pub required: RequiredTerms,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RequiredTerms {
+    #[serde(deserialize_with = "null_is_default")]
+    pub node_selector_terms: Vec<NodeSelectorTerm>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Claim {
+    pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub status: ClaimStatus,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct ClaimStatus {
+    #[serde(deserialize_with = "null_is_default")]
+    pub phase: String,
+}
+
+/// Quantities by resource name, unparsed: one that is garbage is skipped alone, not with its whole object.
+pub type Amounts = BTreeMap<String, Text>;
+
+/// A string, or a number that YAML wrote without quotes.
+#[derive(Debug)]
+pub struct Text(pub String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl Visitor<'_> for TextVisitor {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a quantity")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,135 @@
+//! The options of an offer: what can be chosen, and what is free of each choice.
+
+use super::plan::{Request, allowed_kinds, has_kind, plan};
+use crate::catalogue::{Catalogue, GpuRequest, SharedCodeUse};
+use crate::domain::base::Base;
+use crate::domain::fit::Availability;
+use crate::domain::node::NodeState;
+use crate::domain::snapshot::Snapshot;
+
+/// The choice that leaves the kind open.
+pub const ANY_KIND: &str = "any";
+/// Node choices at most; above this a list helps nobody.
+const MOST_NODES: usize = 200;
+
+/// One option of a profile. Names are the contract with the hub's form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionOffer {
+    pub key: &'static str,
+    pub label: &'static str,
+    /// At least one; the default first.
+    pub choices: Vec<Choice>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub id: String,
+    /// Plain text.
+    pub text: String,
+}
+
+impl Choice {
+    fn new(id: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { id: id.into(), text: text.into() }
+    }
+}
+
+/// The options that really are choices: one with a single answer is not asked.
+pub fn options(
+    request: &Request<'_>,
+    node_choice: bool,
+    snapshot: &Snapshot,
+    base: &Base,
+    catalogue: &Catalogue,
+) -> Vec<OptionOffer> {
+    let mut options = Vec::new();
+    let mut offer = |key, label, choices: Vec<Choice>| {
+        if choices.len() > 1 {
+            options.push(OptionOffer { key, label, choices });
+        }
+    };
+    if let Some(gpu) = &request.profile.gpu {
+        offer("gpu-kind", "GPU", kinds(request, gpu, snapshot));
+        offer("gpus", "Number of GPUs", counts(request, gpu, snapshot, base, catalogue));
+        if node_choice {
+            offer("node", "Node", nodes(request, gpu, snapshot));
+        }
+    }
+    let images = request.profile.images.iter().map(|image| Choice::new(&image.id, &image.reference));
+    offer("image", "Image", images.collect());
+    if request.profile.shared_code == SharedCodeUse::Ask && catalogue.shared_code.enabled {
+        let choices = vec![
+            Choice::new("no", "Not needed"),
+            Choice::new("yes", format!("Read-only at {}, on a node that has it", catalogue.shared_code.mount_path)),
+        ];
+        offer("shared-code", "Shared code", choices);
+    }
+    options
+}
+
+fn kinds(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Choice> {
+    let kinds: Vec<(String, String, u64, u64)> = allowed_kinds(gpu, request, snapshot)
+        .map(|count| {
+            let (free, total) = match request.node.and_then(|name| snapshot.node(name)) {
+                Some(node) => numbers(node, &|id| id == count.kind.id),
+                None => (count.free, count.total),
+            };
+            (count.kind.id.clone(), count.kind.display_name(), free, total)
+        })
+        .collect();
+    if kinds.len() < 2 {
+        return Vec::new();
+    }
+    let (free, total) = kinds.iter().fold((0, 0), |(f, t), (_, _, free, total)| (f + free, t + total));
+    let mut choices = vec![Choice::new(ANY_KIND, format!("Any, {free} of {total} free"))];
+    choices.extend(kinds.into_iter().map(|(id, name, free, total)| Choice::new(id, format!("{name}, {free} of {total} free"))));
+    choices
+}
+
+/// Counts that some node could serve. What no node ever can is not offered, unless that would leave nothing to say.
+fn counts(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> Vec<Choice> {
+    let choice = |count: &u32| {
+        let planned = plan(&Request { gpus: *count, ..request.clone() }, snapshot, base, catalogue);
+        let when = match planned.assessment.availability {
+            Availability::Now => match planned.assessment.fitting.len() {
+                1 => "free now on 1 node".to_owned(),
+                nodes => format!("free now on {nodes} nodes"),
+            },
+            Availability::Busy => "in use now".to_owned(),
+            Availability::Starting => "not available yet".to_owned(),
+            Availability::Never | Availability::Unknown => return None,
+        };
+        let unit = if *count == 1 { "GPU" } else { "GPUs" };
+        Some(Choice::new(count.to_string(), format!("{count} {unit}, {when}")))
+    };
+    gpu.counts.iter().filter_map(choice).collect()
+}
+
+fn nodes(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Choice> {
+    let choice = |(node, free, total): (&NodeState, u64, u64)| {
+        Choice::new(node.name(), format!("{}, {free} of {total} free", node.name()))
+    };
+    gpu_nodes(request, gpu, snapshot).into_iter().take(MOST_NODES).map(choice).collect()
+}
+
+/// Usable nodes with a kind that the request allows, the freest first, with what is free and there in all.
+pub fn gpu_nodes<'a>(request: &Request<'_>, gpu: &GpuRequest, snapshot: &'a Snapshot) -> Vec<(&'a NodeState, u64, u64)> {
+    let kinds: Vec<&str> = allowed_kinds(gpu, request, snapshot).map(|count| count.kind.id.as_str()).collect();
+    let mut nodes: Vec<(&NodeState, u64, u64)> = snapshot
+        .nodes
+        .iter()
+        .filter(|node| node.usable() && kinds.iter().any(|id| has_kind(node, id)))
+        .map(|node| {
+            let (free, total) = numbers(node, &|id| kinds.contains(&id));
+            (node.as_ref(), free, total)
+        })
+        .collect();
+    nodes.sort_by(|(a, a_free, _), (b, b_free, _)| b_free.cmp(a_free).then_with(|| a.name().cmp(b.name())));
+    nodes
+}
+
+/// Free and total on a node, over the kinds that `wanted` names.
+pub fn numbers(node: &NodeState, wanted: &dyn Fn(&str) -> bool) -> (u64, u64) {
+    let ours = node.gpus.iter().filter(|gpu| wanted(&gpu.kind.id));
+    ours.fold((0, 0), |(free, total), gpu| (free + gpu.free, total + gpu.total))
+}

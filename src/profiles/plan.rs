@@ -1,0 +1,227 @@
+//! Placement: from a request to the nodes that its pod may use, and whether it would start now.
+//!
+//! What the user chose is required. A GPU of any kind needs no required term: the resource request itself confines the
+//! pod, and the scheduler may still place it anywhere. Only where a profile leaves some kinds out do their labels have
+//! to keep the pod off them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profile};
+use crate::domain::base::Base;
+use crate::domain::fit::{Assessment, Availability, PodShape, assess};
+use crate::domain::gpu::{GpuPool, selecting_terms};
+use crate::domain::node::NodeState;
+use crate::domain::resources::Resources;
+use crate::domain::selector::{NodeRequirements, NodeSelectorTerm, Requirement, Toleration, multiply_terms};
+use crate::domain::snapshot::{KindCount, Snapshot};
+
+/// A profile with its options settled.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub profile: &'a Profile,
+    /// The id of the kind asked for; `None` takes any that the profile allows.
+    pub kind: Option<&'a str>,
+    /// GPUs; 0 for a profile without.
+    pub gpus: u32,
+    /// The node that the pod is pinned to.
+    pub node: Option<&'a str>,
+    pub image: &'a ImageChoice,
+    /// The pod must land where the shared code is.
+    pub shared_code: bool,
+}
+
+/// Where a request's pod may go.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// What Berth adds to the hub's own required terms; alternatives.
+    pub required: Vec<NodeSelectorTerm>,
+    /// A soft wish to stay off GPU nodes.
+    pub avoid: Option<NodeSelectorTerm>,
+    pub tolerations: Vec<Toleration>,
+    /// The resource to ask for, and how many of it.
+    pub gpu: Option<(Arc<str>, u32)>,
+    pub shape: PodShape,
+    pub assessment: Assessment<'a>,
+}
+
+/// Plans a request over a snapshot, under what the hub's own configuration already asks for.
+pub fn plan<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, catalogue: &Catalogue) -> Plan<'a> {
+    let Some(gpu) = &request.profile.gpu else {
+        return plan_for(request, None, snapshot, base, catalogue);
+    };
+    let kinds: Vec<&KindCount> = allowed_kinds(gpu, request, snapshot).collect();
+    let resources: BTreeSet<&Arc<str>> = kinds.iter().map(|count| &count.kind.resource).collect();
+    let plans = resources.into_iter().map(|resource| {
+        let ids = kinds.iter().filter(|count| count.kind.resource == *resource).map(|count| count.kind.id.as_str());
+        let choice = GpuChoice { resource: resource.clone(), kinds: ids.collect() };
+        plan_for(request, Some(choice), snapshot, base, catalogue)
+    });
+    // One pod can ask for one resource only: the one that can be had soonest.
+    plans.min_by_key(|plan| plan.assessment.availability).unwrap_or_else(|| impossible(request))
+}
+
+/// The kinds that a profile and the user's choices leave.
+pub fn allowed_kinds<'a>(gpu: &GpuRequest, request: &Request<'_>, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a KindCount> {
+    let on_node = request.node.and_then(|name| snapshot.node(name));
+    snapshot.kinds.iter().filter(move |count| {
+        let kind = &count.kind;
+        gpu.kinds.matches(&kind.id)
+            && gpu.sharing.contains(&kind.sharing)
+            && (gpu.min_memory_mib == 0 || kind.memory_mib.is_some_and(|mib| mib >= gpu.min_memory_mib))
+            && (request.gpus <= 1 || !kind.sharing.is_share())
+            && request.kind.is_none_or(|id| id == kind.id)
+            && (request.node.is_none() || on_node.is_some_and(|node| has_kind(node, &kind.id)))
+    })
+}
+
+pub fn has_kind(node: &NodeState, id: &str) -> bool {
+    node.gpus.iter().any(|gpu| gpu.kind.id == id)
+}
+
+struct GpuChoice<'a> {
+    resource: Arc<str>,
+    kinds: BTreeSet<&'a str>,
+}
+
+fn plan_for<'a>(
+    request: &Request<'_>,
+    gpu: Option<GpuChoice<'_>>,
+    snapshot: &'a Snapshot,
+    base: &Base,
+    catalogue: &Catalogue,
+) -> Plan<'a> {
+    let shared_code = shared_code_term(request, catalogue);
+    let mut required: Vec<NodeSelectorTerm> = shared_code.iter().cloned().collect();
+    let mut avoid = None;
+    match (request.node, &gpu) {
+        (Some(node), _) => required = multiply_terms(&required, &[NodeSelectorTerm::node(node)]),
+        (None, Some(choice)) if request.kind.is_some() || leaves_kinds_out(choice, snapshot) => {
+            required = multiply_terms(&required, &kind_terms(choice, snapshot));
+        }
+        (None, Some(_)) => {}
+        (None, None) => match request.profile.avoid_gpu_nodes {
+            AvoidGpuNodes::No => {}
+            AvoidGpuNodes::Preferred => avoid = no_gpu_term(snapshot),
+            AvoidGpuNodes::Required => required = multiply_terms(&required, no_gpu_term(snapshot).as_slice()),
+        },
+    }
+    let wanted = |node: &&Arc<NodeState>| {
+        request.node.is_none_or(|name| node.name() == name)
+            && gpu.as_ref().is_none_or(|choice| choice.kinds.iter().any(|id| has_kind(node, id)))
+            && shared_code.as_ref().is_none_or(|term| term.matches(node.name(), &node.facts.labels))
+    };
+    // A pod that may go anywhere keeps to the hub's own tolerations.
+    let chosen = gpu.is_some() || request.node.is_some() || shared_code.is_some();
+    let tolerations = if chosen { tolerations(snapshot.nodes.iter().filter(wanted), catalogue) } else { Vec::new() };
+    let gpu = gpu.map(|choice| (choice.resource, request.gpus));
+    let requirements = NodeRequirements {
+        node_selector: base.node_selector.clone(),
+        terms: multiply_terms(&base.node_affinity_required, &required),
+        tolerations: [base.tolerations.as_slice(), tolerations.as_slice()].concat(),
+    };
+    let shape = PodShape {
+        requests: requests(request.profile, gpu.as_ref(), base),
+        requirements,
+        gpu: gpu.as_ref().map(|(resource, _)| resource.clone()),
+    };
+    let assessment = assess(&snapshot.nodes, &shape);
+    Plan { required, avoid, tolerations, gpu, shape, assessment }
+}
+
+/// No kind of GPU in the cluster is one that the request allows.
+fn impossible<'a>(request: &Request<'_>) -> Plan<'a> {
+    let reason = match (request.kind, request.node) {
+        (Some(kind), _) => format!("no node offers {kind} to this profile"),
+        (None, Some(node)) => format!("{node} has no GPU that this profile allows"),
+        (None, None) => "no node has a GPU that this profile allows".to_owned(),
+    };
+    Plan {
+        required: Vec::new(),
+        avoid: None,
+        tolerations: Vec::new(),
+        gpu: None,
+        shape: PodShape::default(),
+        assessment: Assessment { availability: Availability::Never, reasons: vec![reason], fitting: Vec::new() },
+    }
+}
+
+fn leaves_kinds_out(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> bool {
+    snapshot.kinds.iter().any(|count| count.kind.resource == choice.resource && !choice.kinds.contains(count.kind.id.as_str()))
+}
+
+fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &GpuPool)> {
+    snapshot.nodes.iter().flat_map(|node| node.facts.pools.iter().map(|pool| (node.name(), pool)))
+}
+
+fn kind_terms(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> Vec<NodeSelectorTerm> {
+    let ours =
+        pools(snapshot).filter(|(_, pool)| pool.kind.resource == choice.resource && choice.kinds.contains(pool.kind.id.as_str()));
+    selecting_terms(ours)
+}
+
+/// Nodes without GPUs: none of the labels that tell kinds apart, and none of the GPU nodes that carry no such label.
+fn no_gpu_term(snapshot: &Snapshot) -> Option<NodeSelectorTerm> {
+    let keys: BTreeSet<&str> = pools(snapshot)
+        .flat_map(|(_, pool)| pool.labels.keys())
+        .map(String::as_str)
+        // An instance type is a label of every node.
+        .filter(|key| *key != "node.kubernetes.io/instance-type")
+        .collect();
+    let nameless = pools(snapshot).filter(|(_, pool)| !pool.labels.keys().any(|key| keys.contains(key.as_str())));
+    let names: BTreeSet<&str> = nameless.map(|(node, _)| node).collect();
+    let term = NodeSelectorTerm {
+        match_expressions: keys.into_iter().map(Requirement::absent).collect(),
+        // A field requirement takes one value only.
+        match_fields: names.into_iter().map(|name| Requirement::not_in("metadata.name", vec![name.to_owned()])).collect(),
+    };
+    (term != NodeSelectorTerm::default()).then_some(term)
+}
+
+/// The nodes that have the shared code, where the request must land on one.
+fn shared_code_term(request: &Request<'_>, catalogue: &Catalogue) -> Option<NodeSelectorTerm> {
+    if !request.shared_code || !catalogue.shared_code.enabled {
+        return None;
+    }
+    Some(label_term(&catalogue.shared_code.nodes))
+}
+
+/// The term of nodes that carry all the given labels.
+pub fn label_term(labels: &BTreeMap<String, String>) -> NodeSelectorTerm {
+    let equal = |(key, value): (&String, &String)| Requirement::is_in(key, vec![value.clone()]);
+    NodeSelectorTerm { match_expressions: labels.iter().map(equal).collect(), ..NodeSelectorTerm::default() }
+}
+
+/// Tolerations for the taints that these nodes really carry, as far as the catalogue allows their keys.
+fn tolerations<'a>(nodes: impl Iterator<Item = &'a Arc<NodeState>>, catalogue: &Catalogue) -> Vec<Toleration> {
+    let taints: BTreeSet<(&str, &str)> = nodes
+        .flat_map(|node| &node.facts.taints)
+        .filter(|taint| catalogue.tolerate.contains(&taint.key))
+        .map(|taint| (taint.key.as_str(), taint.effect.as_str()))
+        .collect();
+    let toleration = |(key, effect): (&str, &str)| Toleration {
+        key: Some(key.to_owned()),
+        operator: Some("Exists".to_owned()),
+        effect: Some(effect.to_owned()),
+        ..Toleration::default()
+    };
+    taints.into_iter().map(toleration).collect()
+}
+
+/// What the scheduler will reserve: the notebook's guarantees (or limits, which stand in for them), its GPUs, and the
+/// hub's other containers.
+fn requests(profile: &Profile, gpu: Option<&(Arc<str>, u32)>, base: &Base) -> Resources {
+    let mut requests = base.amounts();
+    let mut notebook = Resources { pods: 1, ..Resources::default() };
+    if let Some(quantity) = profile.cpu.as_ref().and_then(|cpu| cpu.request.or(cpu.limit)) {
+        notebook.set("cpu", quantity);
+    }
+    if let Some(quantity) = profile.memory.as_ref().and_then(|memory| memory.request.or(memory.limit)) {
+        notebook.set("memory", quantity);
+    }
+    if let Some((resource, count)) = gpu {
+        notebook.other.insert(resource.clone(), u64::from(*count));
+    }
+    requests.add(&notebook);
+    requests
+}
