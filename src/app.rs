@@ -47,6 +47,11 @@ pub fn load_catalogue(file: Option<&Path>) -> Result<Catalogue, AppError> {
     Ok(Catalogue::parse(&file.display().to_string(), &text)?)
 }
 
+/// Names the one provider of cryptography that kube's and reqwest's TLS share. Calling it again changes nothing.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 fn read(file: &Path) -> Result<String, AppError> {
     std::fs::read_to_string(file).map_err(|error| AppError::Unreadable { file: file.display().to_string(), error })
 }

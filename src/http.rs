@@ -7,7 +7,7 @@ mod auth;
 pub mod hub;
 pub mod identity;
 pub mod manage;
-mod openapi;
+pub mod openapi;
 pub mod problem;
 pub mod user;
 

@@ -12,8 +12,6 @@ mod health;
 mod index;
 mod nvidia;
 mod objects;
-#[cfg(test)]
-mod tests;
 mod watch;
 
 use std::sync::Arc;

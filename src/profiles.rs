@@ -5,8 +5,6 @@ pub mod offer;
 pub mod plan;
 pub mod refusal;
 pub mod slug;
-#[cfg(test)]
-mod tests;
 
 use serde::Deserialize;
 

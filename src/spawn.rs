@@ -6,8 +6,6 @@
 mod options;
 pub mod patch;
 mod storage;
-#[cfg(test)]
-mod tests;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::follow::{Follower, Look};
-use super::{AppError, DEFAULT_PREFIX, load_catalogue, policy, read, source};
+use super::{AppError, DEFAULT_PREFIX, install_crypto, load_catalogue, policy, read, source};
 use crate::catalogue::Catalogue;
 use crate::cli::Source;
 use crate::domain::node::Policy;
@@ -131,8 +131,7 @@ fn access(no_auth: bool, hub: &HubArgs, addresses: [SocketAddr; 2]) -> Result<Ac
         return Ok(Access::Open);
     }
     let token = hub.api_token.as_ref().filter(|token| !token.is_empty()).ok_or(AppError::NoToken)?;
-    // kube and reqwest share one provider of cryptography; a second call finds it installed.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto();
     let identities = Identities::new(&hub.api_url).map_err(|error| AppError::Setup(error.to_string()))?;
     Ok(Access::Tokens { hub: token.clone(), identities })
 }

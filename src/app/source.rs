@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::follow::{Follower, Look};
-use super::{AppError, policy, read};
+use super::{AppError, install_crypto, policy, read};
 use crate::catalogue::Catalogue;
 use crate::cli::Source;
 use crate::domain::node::Policy;
@@ -47,8 +47,7 @@ pub async fn look_once(source: &Source, catalogue: &Arc<Catalogue>) -> Result<In
 
 async fn client(kubeconfig: Option<&Path>) -> Result<Client, AppError> {
     let unusable = |error: &dyn std::fmt::Display| AppError::Cluster(error.to_string());
-    // kube and reqwest share one provider of cryptography; a second call finds it installed.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto();
     let config = match kubeconfig {
         Some(file) => {
             let kubeconfig = Kubeconfig::read_from(file).map_err(|error| unusable(&error))?;

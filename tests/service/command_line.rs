@@ -1,0 +1,185 @@
+//! The commands, run as a person runs them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn berth(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+    command.args(arguments).env_remove("JUPYTERHUB_API_TOKEN").env_remove("RUST_LOG");
+    command.output().expect("a run")
+}
+
+fn dump() -> String {
+    format!("{}/tests/data/mixed-cluster.json", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+fn answered(arguments: &[&str]) -> Value {
+    let output = berth(arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn refused(arguments: &[&str], code: i32) -> String {
+    let output = berth(arguments);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), ""));
+    text(&output.stderr)
+}
+
+/// A file that is gone with the test.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, content: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("berth-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).expect("a file");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a path")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn the_recorded_cluster_is_counted_as_it_was() {
+    let report = answered(&["gpus", "--from", &dump()]);
+    let kinds: Vec<(&str, i64, i64)> = report["kinds"]
+        .as_array()
+        .expect("kinds")
+        .iter()
+        .map(|kind| {
+            (kind["id"].as_str().expect("an id"), kind["free"].as_i64().expect("free"), kind["total"].as_i64().expect("total"))
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("nvidia-a100-sxm4-40gb", 0, 4),
+            ("nvidia-a100-sxm4-80gb", 4, 16),
+            ("nvidia-h100-80gb-hbm3", 0, 4),
+            ("nvidia-l4", 1, 6),
+            ("tesla-t4.shared-4", 5, 8)
+        ]
+    );
+}
+
+#[test]
+fn offers_patches_and_explanations_come_from_the_dump() {
+    let from = ["--from", &dump(), "--user", "ada"].map(str::to_owned);
+    let with = |command: &str, more: &[&str]| {
+        let arguments: Vec<&str> =
+            [command].into_iter().chain(from.iter().map(String::as_str)).chain(more.iter().copied()).collect();
+        answered(&arguments)
+    };
+    assert_eq!(with("profiles", &["--groups", "a,b"])["profiles"][0]["slug"], "cpu");
+    let options = "{\"profile\":\"gpu\",\"gpu-kind\":\"nvidia-l4\"}";
+    assert_eq!(with("spawn", &["--options", options])["patch"]["extra_resource_limits"]["nvidia.com/gpu"], "1");
+    let explanation = with("explain", &["--options", options]);
+    assert_eq!(explanation["availability"], "now");
+    let node = |name: &str| {
+        let nodes = explanation["nodes"].as_array().expect("nodes");
+        nodes.iter().find(|node| node["name"] == name).expect("a node")["availability"].clone()
+    };
+    assert_eq!([node("l4-1"), node("l4-2"), node("l4-3"), node("cpu-1")], ["busy", "now", "starting", "never"]);
+}
+
+#[test]
+fn a_refusal_is_a_sentence_on_standard_error_and_exit_1() {
+    let error = refused(&["spawn", "--from", &dump(), "--user", "ada", "--options", "{\"profile\":\"nothing\"}"], 1);
+    assert!(error.contains("There is no profile “nothing”"), "{error}");
+    let error = refused(&["gpus", "--from", "/no/such/file"], 1);
+    assert!(error.contains("/no/such/file can't be read"), "{error}");
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    assert!(refused(&["spawn", "--from", &dump()], 2).contains("--user"));
+    assert!(refused(&["spawn", "--from", &dump(), "--user", "a", "--options", "{"], 2).contains("--options"));
+}
+
+#[test]
+fn a_catalogue_is_checked_whole() {
+    let good = File::new("good.yaml", "profiles: [{slug: a, title: A, image: ml-cpu}]\n");
+    let output = berth(&["check-config", good.path()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let bad =
+        File::new("bad.yaml", "nonsense: 1\nprofiles:\n- slug: a--b\n  title: A\n  image: ml-cpu\n  memory: {limit: 8Gx}\n");
+    let error = refused(&["check-config", bad.path()], 1);
+    for expected in ["bad.yaml:1: nonsense", "bad.yaml:3: profiles[0].slug", "bad.yaml:6: profiles[0].memory.limit"] {
+        assert!(error.contains(expected), "{expected} is not in {error}");
+    }
+}
+
+#[test]
+fn without_a_token_the_service_does_not_start() {
+    assert!(refused(&["serve", "--from", &dump()], 1).contains("JUPYTERHUB_API_TOKEN is not set"));
+    let error = refused(&["serve", "--from", &dump(), "--no-auth", "--listen", "0.0.0.0:0", "--manage", "127.0.0.1:0"], 1);
+    assert!(error.contains("loopback addresses only"), "{error}");
+}
+
+/// Reads the log up to the line that holds the words.
+fn read_until(log: &mut impl BufRead, words: &str) -> String {
+    let mut seen = String::new();
+    loop {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).expect("a log"), 0, "{words} never came:\n{seen}");
+        seen.push_str(&line);
+        if line.contains(words) {
+            return seen;
+        }
+    }
+}
+
+#[test]
+fn a_running_service_takes_a_new_catalogue_and_dump_and_keeps_the_old_on_a_mistake() {
+    let config = File::new("live.yaml", "profiles: [{slug: a, title: A, image: ml-cpu}]\n");
+    let recorded = std::fs::read_to_string(dump()).expect("the dump");
+    let cluster = File::new("live.json", &recorded);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_berth"))
+        .args([
+            "serve",
+            "--no-auth",
+            "--listen",
+            "127.0.0.1:0",
+            "--manage",
+            "127.0.0.1:0",
+            "--from",
+            cluster.path(),
+            "--config",
+            config.path(),
+        ])
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a service");
+    let mut log = BufReader::new(child.stderr.take().expect("a log"));
+    assert!(read_until(&mut log, "serving").contains("--no-auth: everybody"));
+    let write = |file: &File, content: &str| {
+        std::fs::File::create(&file.0).and_then(|mut f| f.write_all(content.as_bytes())).expect("a write")
+    };
+    write(&config, "profiles: [{slug: a, title: A, image: ml-cpu}, {slug: b, title: B, image: ml-cpu}]\n");
+    read_until(&mut log, "the catalogue was read anew");
+    write(&config, "profiles: []\n");
+    read_until(&mut log, "the old one stays");
+    write(&cluster, &recorded.replace("\"unschedulable\": true", "\"unschedulable\": false"));
+    read_until(&mut log, "the dump was read");
+    write(&cluster, "{");
+    read_until(&mut log, "the dump is refused");
+    let stopped = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("a signal");
+    assert!(stopped.success());
+    read_until(&mut log, "stopped");
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+}

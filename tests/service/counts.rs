@@ -1,0 +1,250 @@
+//! The count, case by case. The numbers in names are those of the table in the fact sheet on GPU inventory.
+
+use berth::domain::snapshot::KindCount;
+use serde_json::{Value, json};
+
+use crate::cluster::{A100, Cluster, GPU, catalogue, mixed};
+
+fn only_kind(cluster: &Cluster) -> KindCount {
+    let snapshot = cluster.snapshot();
+    assert_eq!(snapshot.kinds.len(), 1, "{:?}", snapshot.kinds);
+    snapshot.kinds[0].clone()
+}
+
+fn node(gpus: u32) -> Cluster {
+    Cluster::default().gpu_node("gpu-a", A100, 81920, gpus)
+}
+
+fn set_status(field: &'static str, value: Value) -> impl Fn(&mut Value) {
+    move |object| object["status"][field] = value.clone()
+}
+
+fn containers(asked: &[u32]) -> Value {
+    asked.iter().map(|gpus| json!({"resources": {"limits": {GPU: gpus.to_string()}}})).collect()
+}
+
+#[test]
+fn case_1_pods_of_every_namespace_count() {
+    let count = only_kind(&node(4).pod("a/one", "gpu-a", 1).pod("b/one", "gpu-a", 1));
+    assert_eq!((count.total, count.used, count.free), (4, 2, 2));
+}
+
+#[test]
+fn case_2_unhealthy_gpus_come_out_of_capacity() {
+    let count = only_kind(&node(8).change(|n| n["status"]["allocatable"][GPU] = json!("7")).pod("a/x", "gpu-a", 7));
+    assert_eq!((count.total, count.free, count.unhealthy, count.used), (8, 0, 1, 7));
+}
+
+#[test]
+fn case_3_finished_pods_do_not_count() {
+    let count = only_kind(
+        &node(2)
+            .pod("a/done", "gpu-a", 1)
+            .change(set_status("phase", json!("Succeeded")))
+            .pod("a/refused", "gpu-a", 1)
+            .change(set_status("phase", json!("Failed")))
+            .pod("a/runs", "gpu-a", 1),
+    );
+    assert_eq!((count.used, count.free), (1, 1));
+}
+
+#[test]
+fn case_4_a_terminating_pod_counts_until_it_is_gone() {
+    let cluster = node(1).pod("a/x", "gpu-a", 1).change(|p| p["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+    assert_eq!(only_kind(&cluster).free, 0);
+}
+
+#[test]
+fn cases_5_to_7_the_request_of_a_pod_is_the_schedulers() {
+    let init = |gpus: u32, sidecar: bool| {
+        let mut container = json!({"resources": {"requests": {GPU: gpus.to_string()}}});
+        if sidecar {
+            container["restartPolicy"] = json!("Always");
+        }
+        container
+    };
+    for (case, init_containers, asked, used) in [
+        ("5", json!([init(3, false)]), vec![1], 3),
+        ("6", json!([init(1, true), init(2, false)]), vec![1], 3),
+        ("6b", json!([init(2, false), init(1, true)]), vec![1], 2),
+        ("7", json!([]), vec![1, 2], 3),
+    ] {
+        let cluster = node(4).pod("a/x", "gpu-a", 0).change(|pod| {
+            pod["spec"]["initContainers"] = init_containers;
+            pod["spec"]["containers"] = containers(&asked);
+        });
+        let count = only_kind(&cluster);
+        assert_eq!((count.used, count.free), (used, 4 - used), "case {case}");
+    }
+}
+
+#[test]
+fn case_8_a_bound_pod_counts_before_it_runs() {
+    assert_eq!(only_kind(&node(2).pod("a/x", "gpu-a", 1).change(set_status("phase", json!("Pending")))).free, 1);
+}
+
+#[test]
+fn case_9_an_unbound_pod_is_demand_and_takes_nothing() {
+    let cluster = node(2).pod("a/x", "", 2).change(set_status("phase", json!("Pending")));
+    let count = only_kind(&cluster);
+    assert_eq!((count.free, count.pending), (2, 2));
+}
+
+#[test]
+fn gated_and_deleted_pods_are_no_demand() {
+    let pending = || node(2).pod("a/x", "", 2).change(set_status("phase", json!("Pending")));
+    let gated = pending().change(|p| p["spec"]["schedulingGates"] = json!([{"name": "wait"}]));
+    let deleted = pending().change(|p| p["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+    assert_eq!((only_kind(&gated).pending, only_kind(&deleted).pending), (0, 0));
+}
+
+#[test]
+fn demand_counts_for_the_kinds_that_a_pod_accepts() {
+    let cluster = mixed()
+        .pod("a/x", "", 1)
+        .change(|p| p["spec"]["nodeSelector"] = json!({"nvidia.com/gpu.product": "Tesla-T4"}))
+        .change(set_status("phase", json!("Pending")));
+    let pending: Vec<u64> = cluster.snapshot().kinds.iter().map(|count| count.pending).collect();
+    assert_eq!(pending, [0, 1]);
+}
+
+#[test]
+fn case_10_a_nominated_pod_holds_its_place_beside_its_victim() {
+    let cluster =
+        node(1).pod("a/victim", "gpu-a", 1).pod("a/next", "", 1).change(set_status("nominatedNodeName", json!("gpu-a")));
+    let count = only_kind(&cluster);
+    assert_eq!((count.free, count.used, count.held), (0, 1, 1));
+    assert!(cluster.snapshot().nodes[0].overcommitted());
+}
+
+#[test]
+fn case_11_a_cordoned_node_offers_nothing_and_keeps_its_total() {
+    let cluster = node(8).change(|n| n["spec"]["unschedulable"] = json!(true));
+    let count = only_kind(&cluster);
+    assert_eq!((count.total, count.free, count.unusable), (8, 0, 8));
+    assert_eq!(cluster.snapshot().nodes[0].reasons, ["cordoned"]);
+}
+
+#[test]
+fn case_12_a_taint_counts_by_what_the_catalogue_tolerates() {
+    let strict = catalogue("tolerate: []\nprofiles: [{slug: a, title: A, image: ml-cpu}]");
+    let strict = node(1).view(&strict).snapshot.expect("a snapshot");
+    assert_eq!((node(1).snapshot().kinds[0].free, strict.kinds[0].free, strict.kinds[0].unusable), (1, 0, 1));
+}
+
+#[test]
+fn case_14_the_condition_is_seen_before_the_taint() {
+    let cluster = node(4).change(set_status("conditions", json!([{"type": "Ready", "status": "Unknown"}])));
+    assert_eq!((only_kind(&cluster).free, only_kind(&cluster).unusable), (0, 4));
+    assert_eq!(only_kind(&node(4).change(set_status("conditions", json!([])))).free, 0);
+}
+
+#[test]
+fn cases_15_and_16_labels_are_not_capacity() {
+    let missing = |cluster: Cluster| {
+        cluster.change(|n| {
+            n["status"]["capacity"].as_object_mut().expect("a map").remove(GPU);
+            n["status"]["allocatable"].as_object_mut().expect("a map").remove(GPU);
+        })
+    };
+    let starting = only_kind(&missing(node(8)));
+    assert_eq!((starting.total, starting.free), (0, 0));
+    let restarting = node(2).change(|n| n["status"]["allocatable"][GPU] = json!("0")).pod("a/x", "gpu-a", 2);
+    let count = only_kind(&restarting);
+    assert_eq!((count.total, count.free, count.unhealthy, count.used), (2, 0, 2, 2));
+    assert!(restarting.snapshot().nodes[0].overcommitted());
+}
+
+#[test]
+fn case_17_shares_are_counted_as_shares_and_cards_apart() {
+    let cluster = Cluster::default()
+        .gpu_node("t4", "Tesla-T4-SHARED", 15360, 1)
+        .change(|n| {
+            n["metadata"]["labels"]["nvidia.com/gpu.replicas"] = json!("4");
+            n["status"]["capacity"][GPU] = json!("4");
+            n["status"]["allocatable"][GPU] = json!("4");
+        })
+        .pod("a/x", "t4", 3);
+    let count = only_kind(&cluster);
+    assert_eq!((count.kind.id.as_str(), count.free, count.physical), ("tesla-t4.shared-4", 1, 1));
+}
+
+#[test]
+fn case_23_the_most_for_one_pod_is_not_the_sum() {
+    let cluster =
+        Cluster::default().gpu_node("a", A100, 81920, 2).gpu_node("b", A100, 81920, 2).pod("a/x", "a", 1).pod("a/y", "b", 1);
+    assert_eq!((only_kind(&cluster).free, only_kind(&cluster).largest_free), (2, 1));
+}
+
+#[test]
+fn case_28_a_pod_is_counted_whatever_the_order_of_the_objects() {
+    let mut cluster = node(2).pod("a/x", "gpu-a", 1).pod("a/y", "elsewhere", 1);
+    cluster.items.reverse();
+    assert_eq!(only_kind(&cluster).free, 1);
+}
+
+#[test]
+fn case_34_a_quantity_that_is_garbage_is_skipped_alone() {
+    for (text, total) in [("2", 2), ("1k", 1000), ("2e0", 2)] {
+        let cluster = node(1).change(|n| {
+            n["status"]["capacity"][GPU] = json!(text);
+            n["status"]["allocatable"][GPU] = json!(text);
+            n["status"]["allocatable"]["example.org/odd"] = json!("x");
+        });
+        assert_eq!(only_kind(&cluster).total, total, "{text}");
+    }
+}
+
+#[test]
+fn every_total_is_the_sum_of_its_parts() {
+    for gpu in &mixed().snapshot().kinds {
+        assert_eq!(gpu.total, gpu.unhealthy + gpu.used + gpu.held + gpu.free + gpu.unusable, "{gpu:?}");
+    }
+}
+
+#[test]
+fn a_gpu_that_no_rule_knows_is_named_and_never_a_kind() {
+    let cluster = Cluster::default().node("odd").change(|n| {
+        n["status"]["capacity"]["example.org/gpu"] = json!("4");
+        n["status"]["capacity"]["example.org/disks"] = json!("4");
+    });
+    let snapshot = cluster.snapshot();
+    assert_eq!(snapshot.unclassified, ["example.org/gpu".into()]);
+    assert!(snapshot.kinds.is_empty());
+}
+
+#[test]
+fn an_object_that_makes_no_sense_is_skipped_and_counted() {
+    let mut cluster = node(1);
+    cluster.items.push(json!({"kind": "Node", "metadata": {"name": "bad"}, "status": {"conditions": "none"}}));
+    cluster.items.push(json!({"kind": "Pod", "spec": {}}));
+    let (mut publisher, inventory) = berth::inventory::new();
+    publisher.publish_dump(&cluster.text(), "jupyterhub", &Default::default()).expect("a dump");
+    assert_eq!(inventory.snapshot().expect("a snapshot").nodes.len(), 1);
+    let skipped: Vec<u64> = inventory.health.numbers().iter().map(|numbers| numbers.skipped).collect();
+    assert_eq!(skipped, [1, 1, 0]);
+}
+
+#[test]
+fn a_dump_in_yaml_says_the_same() {
+    let text = "kind: List\nitems:\n- kind: Node\n  metadata: {name: gpu-a, labels: {nvidia.com/gpu.product: Tesla-T4}}\n  \
+                spec:\n  status:\n    capacity: {nvidia.com/gpu: 2}\n    allocatable: {nvidia.com/gpu: 2}\n    \
+                conditions: [{type: Ready, status: \"True\"}]\n";
+    let (mut publisher, inventory) = berth::inventory::new();
+    publisher.publish_dump(text, "jupyterhub", &Default::default()).expect("a dump");
+    let snapshot = inventory.snapshot().expect("a snapshot");
+    assert_eq!((snapshot.kinds[0].kind.id.as_str(), snapshot.kinds[0].free), ("tesla-t4", 2));
+}
+
+#[test]
+fn what_is_no_dump_is_refused_with_the_command_that_makes_one() {
+    let (mut publisher, _inventory) = berth::inventory::new();
+    for (text, expected) in [
+        ("{\"items\": [", "neither JSON nor YAML"),
+        ("a: b", "kubectl get nodes,pods,pvc -A -o json"),
+        ("{\"items\": []}", "no node"),
+    ] {
+        let error = publisher.publish_dump(text, "jupyterhub", &Default::default()).expect_err(text).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,227 @@
+//! The routes, asked without a socket: who is let in, what comes back, in which shape.
+
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::{App, test, web};
+use berth::domain::node::Policy;
+use berth::http::identity::Identities;
+use berth::http::manage::{self, Stopping};
+use berth::http::openapi::Document;
+use berth::http::{self, Access, Service};
+use berth::inventory;
+use berth::metrics::Metrics;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use utoipa::OpenApi;
+
+use crate::cluster::{Cluster, catalogue, mixed};
+
+const TOKEN: &str = "the-hub's-token";
+
+fn service(cluster: Option<&Cluster>, access: Access) -> web::Data<Service> {
+    let catalogue = catalogue("");
+    let (mut publisher, inventory) = inventory::new();
+    if let Some(cluster) = cluster {
+        let policy = Policy { tolerate: catalogue.tolerate.clone() };
+        publisher.publish_dump(&cluster.text(), &catalogue.namespace, &policy).expect("a dump");
+    }
+    let (_, catalogue) = watch::channel(Arc::new(catalogue));
+    let metrics = Metrics::new().expect("metrics");
+    web::Data::new(Service { inventory, catalogue, access, prefix: "/services/berth/".into(), metrics })
+}
+
+pub fn tokens(api: &str) -> Access {
+    berth::app::install_crypto();
+    Access::Tokens { hub: TOKEN.into(), identities: Identities::new(api).expect("a client") }
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub content_type: String,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+}
+
+async fn ask(service: &web::Data<Service>, method: Method, path: &str, token: Option<&str>, body: Vec<u8>) -> Answer {
+    let app = test::init_service(http::app(service.clone())).await;
+    let mut request = test::TestRequest::default().method(method).uri(path).set_payload(body);
+    if let Some(token) = token {
+        request = request.insert_header(("authorization", format!("Bearer {token}")));
+    }
+    let response = test::call_service(&app, request.to_request()).await;
+    let status = response.status();
+    let content_type = response.headers().get("content-type").map(|v| v.to_str().expect("text").to_owned()).unwrap_or_default();
+    let text = String::from_utf8(test::read_body(response).await.to_vec()).expect("text");
+    Answer { status, content_type, text }
+}
+
+pub async fn get(service: &web::Data<Service>, path: &str, token: Option<&str>) -> Answer {
+    ask(service, Method::GET, path, token, Vec::new()).await
+}
+
+async fn post(service: &web::Data<Service>, path: &str, token: Option<&str>, body: Value) -> Answer {
+    ask(service, Method::POST, path, token, body.to_string().into_bytes()).await
+}
+
+pub fn with_hub(api: &str) -> web::Data<Service> {
+    service(Some(&mixed()), tokens(api))
+}
+
+const LIST: &str = "/api/v1/hub/profile-list";
+const SPAWN: &str = "/api/v1/hub/spawn-options";
+
+fn ada() -> Value {
+    json!({"user": {"name": "ada", "groups": [], "admin": false}, "server": "", "base": {}})
+}
+
+/// Checks an answer against the schema that the OpenAPI document gives it.
+fn check_schema(name: &str, answer: &Value) {
+    let document = serde_json::to_value(Document::openapi()).expect("JSON");
+    let schema = json!({"$ref": format!("#/components/schemas/{name}"), "components": document["components"]});
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let errors: Vec<String> = validator.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{name}: {errors:?}");
+}
+
+fn check_problem(answer: &Answer, status: u16, reason: &str) {
+    assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
+    assert_eq!(answer.content_type, "application/problem+json");
+    let problem = answer.json();
+    check_schema("Problem", &problem);
+    assert_eq!((&problem["status"], &problem["reason"]), (&json!(status), &json!(reason)));
+}
+
+#[actix_web::test]
+async fn the_hub_gets_the_list_with_a_fallback() {
+    let answer = post(&with_hub("http://127.0.0.1:1"), LIST, Some(TOKEN), ada()).await;
+    assert_eq!((answer.status, answer.content_type.as_str()), (StatusCode::OK, "application/json"));
+    let list = answer.json();
+    check_schema("HubProfileList", &list);
+    assert_eq!((&list["generation"], &list["stale"]), (&json!(1), &json!(false)));
+    assert_eq!(list["profiles"].as_array().map(Vec::len), Some(6));
+    assert_eq!(list["fallback"]["profile"]["slug"], "cpu");
+    assert_eq!(list["fallback"]["patch"]["image"], "jupyter-ml-cpu:1.0");
+    assert_eq!(list["profiles"][0]["berth"]["prefix"], "/services/berth/");
+}
+
+#[actix_web::test]
+async fn the_hub_gets_a_patch() {
+    let mut call = ada();
+    call["options"] = json!({"profile": "gpu"});
+    let answer = post(&with_hub("http://127.0.0.1:1"), SPAWN, Some(TOKEN), call).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    check_schema("SpawnOptions", &answer.json());
+    assert_eq!((&answer.json()["profile"], &answer.json()["hold"]), (&json!("gpu"), &Value::Null));
+}
+
+#[actix_web::test]
+async fn only_the_hubs_token_opens_the_hubs_calls() {
+    let service = with_hub("http://127.0.0.1:1");
+    for token in [None, Some(""), Some("wrong"), Some("the-hub's-toke"), Some("the-hub's-token2")] {
+        for path in [LIST, SPAWN] {
+            check_problem(&post(&service, path, token, ada()).await, 401, "unauthorized");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn the_hubs_calls_do_not_answer_below_the_prefix() {
+    let service = with_hub("http://127.0.0.1:1");
+    check_problem(&post(&service, &format!("/services/berth{LIST}"), Some(TOKEN), ada()).await, 404, "not-found");
+}
+
+#[actix_web::test]
+async fn a_body_that_is_not_the_hooks_is_a_problem() {
+    let service = with_hub("http://127.0.0.1:1");
+    for body in
+        ["", "{", "[]", "{}", "{\"user\": 1}", "{\"user\": {\"name\": \"a\"}, \"base\": {\"requests\": {\"cpu\": \"x\"}}}"]
+    {
+        let answer = ask(&service, Method::POST, LIST, Some(TOKEN), body.into()).await;
+        check_problem(&answer, 400, "malformed");
+    }
+    let deep = format!("{{\"user\": {{\"name\": \"a\"}}, \"options\": {}", "[".repeat(100_000));
+    check_problem(&ask(&service, Method::POST, SPAWN, Some(TOKEN), deep.into()).await, 400, "malformed");
+    let huge = vec![b' '; 10 << 20];
+    check_problem(&ask(&service, Method::POST, SPAWN, Some(TOKEN), huge).await, 413, "too-large");
+}
+
+#[actix_web::test]
+async fn null_parts_of_the_base_are_nothing() {
+    let mut call = ada();
+    call["base"] = json!({"node_selector": null, "node_affinity_required": null, "tolerations": null, "requests": null, "scheduler_name": null});
+    assert_eq!(post(&with_hub("http://127.0.0.1:1"), LIST, Some(TOKEN), call).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn wrong_paths_and_methods_are_problems() {
+    let service = with_hub("http://127.0.0.1:1");
+    check_problem(&get(&service, "/nothing", None).await, 404, "not-found");
+    check_problem(&get(&service, LIST, Some(TOKEN)).await, 405, "method-not-allowed");
+}
+
+#[actix_web::test]
+async fn before_the_first_inventory_spawns_wait_and_the_list_is_unknown() {
+    let service = service(None, tokens("http://127.0.0.1:1"));
+    check_problem(&post(&service, SPAWN, Some(TOKEN), ada()).await, 503, "no-inventory");
+    let list = post(&service, LIST, Some(TOKEN), ada()).await.json();
+    assert_eq!(list["profiles"][0]["berth"]["availability"], "unknown");
+    assert_eq!(list["fallback"], Value::Null);
+}
+
+#[actix_web::test]
+async fn without_authentication_everyone_is_hub_and_administrator() {
+    let service = service(Some(&mixed()), Access::Open);
+    let list = get(&service, "/profiles?user=bob&groups=a,b", None).await;
+    assert_eq!(list.status, StatusCode::OK);
+    check_schema("ProfileList", &list.json());
+    let gpus = get(&service, "/services/berth/api/v1/gpus", None).await.json();
+    check_schema("Gpus", &gpus);
+    assert_eq!(gpus["kinds"][0]["id"], "nvidia-a100-sxm4-80gb");
+    assert_eq!(gpus["kinds"][0]["free"], 3);
+    check_problem(&get(&service, "/profiles?who=bob", None).await, 400, "malformed");
+}
+
+#[actix_web::test]
+async fn the_document_names_every_route() {
+    let answer = get(&service(None, Access::Open), "/openapi.json", None).await.json();
+    let mut paths: Vec<&String> = answer["paths"].as_object().expect("paths").keys().collect();
+    paths.sort();
+    assert_eq!(paths, ["/api/v1/gpus", LIST, SPAWN, "/openapi.json", "/profiles"]);
+}
+
+#[actix_web::test]
+async fn the_second_port_tells_life_readiness_and_numbers() {
+    let stopping = web::Data::new(Stopping::default());
+    for (cluster, ready) in [(None, 503), (Some(mixed()), 200)] {
+        let service = service(cluster.as_ref(), tokens("http://127.0.0.1:1"));
+        let counted = post(&service, LIST, Some(TOKEN), ada()).await;
+        assert_eq!(counted.status, StatusCode::OK);
+        get(&service, "/services/berth/profiles", None).await;
+        let app = App::new().app_data(service.clone()).app_data(stopping.clone()).configure(manage::routes);
+        let app = test::init_service(app).await;
+        let ask = |path: &'static str| test::call_service(&app, test::TestRequest::get().uri(path).to_request());
+        assert_eq!(ask("/livez").await.status(), 200);
+        assert_eq!(ask("/readyz").await.status(), ready);
+        let metrics = String::from_utf8(test::read_body(ask("/metrics").await).await.to_vec()).expect("text");
+        assert!(metrics.contains("berth_http_requests_total{route=\"/api/v1/hub/profile-list\",status=\"200\"} 1"), "{metrics}");
+        assert!(metrics.contains("berth_http_requests_total{route=\"/profiles\",status=\"401\"} 1"), "{metrics}");
+        let a100 = "{product=\"NVIDIA-A100-SXM4-80GB\",resource=\"nvidia.com/gpu\",sharing=\"exclusive\"}";
+        for (name, value) in [("", 8), ("_free", 3), ("_used", 5), ("_held", 0), ("_unhealthy", 0), ("_unusable", 0)] {
+            assert_eq!(metrics.contains(&format!("berth_gpus{name}{a100} {value}\n")), ready == 200, "{name}\n{metrics}");
+        }
+        for line in ["berth_watch_restarts_total{kind=\"pods\"} 0", "berth_skipped_objects_total{kind=\"nodes\"} 0"] {
+            assert!(metrics.contains(line), "{metrics}");
+        }
+        assert_eq!(metrics.contains("berth_inventory_age_seconds "), ready == 200);
+    }
+    stopping.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    let app = App::new().app_data(service(Some(&mixed()), Access::Open)).app_data(stopping).configure(manage::routes);
+    let app = test::init_service(app).await;
+    assert_eq!(test::call_service(&app, test::TestRequest::get().uri("/readyz").to_request()).await.status(), 503);
+}
