@@ -1,5 +1,12 @@
 //! The service as its callers see it: dumps in, answers out. One binary, so that it links once.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first thing that is not as it says"
+)]
+
 mod cluster;
 mod command_line;
 mod counts;
