@@ -83,7 +83,7 @@ pub async fn profile_list(
     let call: ProfileListCall = read(body).await?;
     let view = service.view();
     let list = list_profiles(&view, &service.prefix, &call.user, &call.base)?;
-    let fallback = fallback(&view, &call.base, &list);
+    let fallback = fallback(&view, &list);
     Ok(json(&HubProfileList { list, fallback }))
 }
 
@@ -115,8 +115,9 @@ pub fn patch(view: &View, prefix: &str, user: &User, base: &Base, options: &Valu
     Ok(spawn::answer(&view.context(prefix), user, base, options)?)
 }
 
-/// The default profile, if it is fit for everyone at any time: no GPU, open to all. It asks nothing of the user.
-fn fallback(view: &View, base: &Base, list: &ProfileList) -> Option<Fallback> {
+/// The default profile, if it is fit for everyone at any time: no GPU, open to all. It asks nothing of the user, and it
+/// is the same for all callers, since the hook keeps one for everybody.
+fn fallback(view: &View, list: &ProfileList) -> Option<Fallback> {
     let profile = view.catalogue.profiles.iter().find(|profile| profile.default)?;
     if profile.gpu.is_some() || !profile.access.groups.is_empty() {
         return None;
@@ -124,7 +125,7 @@ fn fallback(view: &View, base: &Base, list: &ProfileList) -> Option<Fallback> {
     let mut offer = list.profiles.iter().find(|offer| offer.slug == profile.slug)?.clone();
     offer.profile_options.clear();
     let options = serde_json::json!({"profile": profile.slug});
-    let answer = spawn::answer(&view.context(""), &User::default(), base, &options).ok()?;
+    let answer = spawn::answer(&view.context(""), &User::default(), &Base::default(), &options).ok()?;
     Some(Fallback { profile: offer, patch: answer.patch })
 }
 

@@ -57,9 +57,8 @@ pub struct PreferredTerm {
     pub preference: NodeSelectorTerm,
 }
 
-/// The pod's annotations by which Berth and an administrator know it again.
+/// The pod's annotation by which Berth and an administrator know it again.
 const PROFILE_ANNOTATION: &str = "berth/profile";
-const GENERATION_ANNOTATION: &str = "berth/generation";
 
 pub fn build(slug: &str, request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snapshot, catalogue: &Catalogue) -> SpawnPatch {
     let profile = request.profile;
@@ -77,7 +76,6 @@ pub fn build(slug: &str, request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snap
         }
     }
     let storage = storage::storage(request, plan, snapshot, catalogue);
-    let annotations = [(PROFILE_ANNOTATION, slug.to_owned()), (GENERATION_ANNOTATION, snapshot.generation.to_string())];
     SpawnPatch {
         image: request.image.reference.clone(),
         image_pull_policy: catalogue.image_pull_policy,
@@ -91,7 +89,7 @@ pub fn build(slug: &str, request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snap
         volumes: storage.volumes,
         volume_mounts: storage.mounts,
         environment,
-        extra_annotations: annotations.into_iter().collect(),
+        extra_annotations: BTreeMap::from([(PROFILE_ANNOTATION, slug.to_owned())]),
         priority_class_name: profile.priority_class_name.clone(),
         scheduler_name: profile.scheduler_name.clone(),
         start_timeout: match (profile.when_full, profile.wait_up_to) {

@@ -1,0 +1,350 @@
+"""The hub's side of Berth: offers live GPU profiles on the spawn form and applies the pod settings that Berth returns.
+
+It owns three things and decides nothing: asking Berth in time (or doing without it), merging Berth's patch into what
+the hub's own configuration says, and telling the user in a sentence why something cannot be had. In that configuration:
+
+    berth_hub.configure(c, url="http://berth:8080", token=...)  # the token of hub.services.berth
+
+KubeSpawner applies a profile's overrides after the pre_spawn_hook, so the profiles carry none: every setting comes from
+the patch. It also asks for the profiles once more inside start() and fails on a choice that has gone meanwhile; that
+one call is answered here with the choice that Berth has just accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import html
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.utils import maybe_future
+from kubespawner import KubeSpawner
+from tornado import web
+from tornado.httpclient import HTTPRequest, HTTPResponse
+from tornado.log import app_log  # JupyterHub makes it part of its own log
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from traitlets.config import Config
+
+try:
+    from jupyterhub.spawner import SpawnException
+except ImportError:  # JupyterHub 5
+    SpawnException = None
+
+CONNECT_SECONDS = 1.0
+TOTAL_SECONDS = 3.0
+RETRY_SECONDS = 0.2  # a Berth that restarts refuses connections for a moment, and a second replica may answer
+MOST_SENT_BYTES = 256 * 1024
+MOST_READ_BYTES = 2 * 1024 * 1024  # decoding more would hold up the hub's only loop
+SHOWN = ("slug", "display_name")
+TEMPLATES = str(Path(__file__).parent / "templates")
+
+UNAVAILABLE = "The GPU service does not answer. Please try again in a minute; if it lasts, tell your administrator."
+ONLY_FALLBACK = "The GPU service does not answer: only this can be started right now. Please try again in a minute."
+STALE = "The cluster cannot be watched at the moment: what is free is as of {age}."
+MISFIT = "The GPU service sent settings that this hub does not understand. Please tell your administrator."
+
+
+class _Down(Exception):
+    """Berth gave no answer that could be used. The text is for the log."""
+
+
+def configure(
+    c: Config, *, url: str, token: str, template_dir: str = TEMPLATES, fallback_file: str = "berth-fallback.json"
+) -> None:
+    """Put Berth into the hub's configuration. In the stock chart the working directory is the hub's data folder."""
+    sections = [section for section in (c.KubeSpawner, c.Spawner) if "pre_spawn_hook" in section]
+    earlier_hook = sections[0].pre_spawn_hook if sections else None
+    berth = _Berth(url, token, Path(fallback_file).absolute(), earlier_hook)
+    c.KubeSpawner.profile_list = berth.profile_list
+    c.KubeSpawner.pre_spawn_hook = berth.pre_spawn_hook
+    c.KubeSpawner.additional_profile_form_template_paths.append(template_dir)
+
+
+class _Berth:
+    """The service as the hub sees it, and the last fallback that it gave."""
+
+    def __init__(self, url: str, token: str, fallback_file: Path, earlier_hook: Callable[..., Any] | None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._earlier_hook = earlier_hook or (lambda _spawner: None)
+        self._fallback_file = fallback_file
+        self._fallback = self._read_fallback()
+        self._file_writer = ThreadPoolExecutor(1, "berth-fallback")  # one thread: writes stay in order, off the loop
+
+    def __deepcopy__(self, _memo: object) -> _Berth:
+        return self  # traitlets deep-copies what is configured for each spawner, and with a method its object
+
+    async def profile_list(self, spawner: KubeSpawner) -> list[dict[str, Any]]:
+        pending, accepted = vars(spawner).pop("_berth_accepted", (None, None))
+        if accepted and pending == spawner.pending:  # no longer pending: that spawn ended before KubeSpawner asked
+            return [accepted]
+        try:
+            answer = await self._ask("profile-list", spawner)
+            match answer.get("profiles"):
+                case [_, *_] as profiles if all(map(_is_profile, profiles)):
+                    self._remember(_fallback_of(answer.get("fallback"), profiles))
+                case _:
+                    raise _Down("its answer holds no profiles that could be shown")
+        except _Down as down:
+            app_log.error("Berth: %s. The form of %s shows the fallback at most", down, spawner.user.name)
+            if not self._fallback:
+                raise _refusal(503, UNAVAILABLE) from down
+            return _with_note([copy.deepcopy(self._fallback["profile"])], ONLY_FALLBACK)
+        if answer.get("stale"):
+            return _with_note(profiles, STALE.format(age=_age(answer.get("observedAt"))))
+        return profiles
+
+    async def pre_spawn_hook(self, spawner: KubeSpawner) -> None:
+        _restore(spawner)
+        base = {trait: copy.deepcopy(getattr(spawner, trait)) for trait in MERGES}
+        await maybe_future(self._earlier_hook(spawner))
+
+        profile, patch = await self._patch(spawner)
+        try:
+            merged = {trait: _merged(spawner, trait, value) for trait, value in patch.items()}
+            spawner._berth_base = {trait: base[trait] for trait in merged}
+            for trait, value in merged.items():
+                setattr(spawner, trait, value)
+        except Exception as error:
+            _restore(spawner)
+            app_log.error("Berth's patch for the profile %s cannot be applied: %s", profile, error)
+            raise _refusal(500, MISFIT) from error
+        slug = spawner.user_options.get("profile") or profile  # the user's own: a retired one may mean another profile
+        spawner._berth_accepted = spawner.pending, {"slug": slug, "display_name": profile, "default": True}
+
+    async def _patch(self, spawner: KubeSpawner) -> tuple[str, dict[str, Any]]:
+        """The profile and the patch for what the user chose."""
+        try:
+            match await self._ask("spawn-options", spawner, options=spawner.user_options):
+                case {"profile": str(profile), "patch": dict(patch)}:
+                    return profile, patch
+            raise _Down("its answer holds no profile and patch")
+        except _Down as down:
+            wanted, fallback = spawner.user_options.get("profile"), self._fallback
+            if not fallback or (wanted and wanted != fallback["profile"]["slug"]):
+                app_log.error("Berth: %s. %s cannot start %s", down, spawner.user.name, wanted or "the default profile")
+                raise _refusal(503, UNAVAILABLE) from down
+            app_log.error("Berth: %s. %s starts with the fallback", down, spawner.user.name)
+            return fallback["profile"]["slug"], fallback["patch"]
+
+    async def _ask(self, call: str, spawner: KubeSpawner, **more: object) -> dict[str, Any]:
+        """Berth's answer; _Down if there is none, web.HTTPError if it says no."""
+        try:
+            body = json.dumps({**_question(spawner), **more}).encode()
+            if len(body) > MOST_SENT_BYTES:
+                raise _refusal(413, "These server options are too large.")
+            try:
+                response = await self._post(call, body, TOTAL_SECONDS)
+            except ConnectionRefusedError:
+                await asyncio.sleep(RETRY_SECONDS)
+                response = await self._post(call, body, TOTAL_SECONDS - CONNECT_SECONDS - RETRY_SECONDS)
+        except web.HTTPError:
+            raise
+        except Exception as error:  # whatever a network and a broken server can do must not reach the user
+            raise _Down(f"no answer from {self._url} ({type(error).__name__}: {error})") from error
+
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        answer = None
+        with suppress(ValueError, RecursionError):
+            answer = json.loads(response.body)
+        if response.code == 200 and kind == "application/json" and isinstance(answer, dict):
+            return answer
+        if response.code == 401:
+            raise _Down("it refuses the token: give berth_hub.configure the one of hub.services.berth, restart the hub")
+        if 400 <= response.code < 500 and kind == "application/problem+json":
+            match answer:
+                case {"detail": str(sentence)} if sentence:
+                    raise _refusal(response.code, sentence)
+        raise _Down(f"{self._url} answered {response.code} {kind}: {response.body[:200]!r}")
+
+    async def _post(self, call: str, body: bytes, seconds: float) -> HTTPResponse:
+        # A client for each request: the shared one carries the hub's calls to its proxy and queues beyond ten.
+        with closing(SimpleAsyncHTTPClient(force_instance=True, max_body_size=MOST_READ_BYTES)) as client:
+            request = HTTPRequest(f"{self._url}/api/v1/hub/{call}", "POST", self._headers, body)
+            request.connect_timeout, request.request_timeout = CONNECT_SECONDS, seconds
+            request.follow_redirects = request.decompress_response = False
+            return await client.fetch(request, raise_error=False)
+
+    def _remember(self, fallback: dict[str, Any] | None) -> None:
+        if fallback != self._fallback:
+            self._fallback = fallback
+            self._file_writer.submit(self._write_fallback, fallback)
+
+    def _write_fallback(self, fallback: dict[str, Any] | None) -> None:
+        new = self._fallback_file.with_name(f"{self._fallback_file.name}.new")
+        try:
+            new.write_text(json.dumps(fallback))
+            new.replace(self._fallback_file)
+        except OSError as error:
+            app_log.warning("Berth's fallback will not outlive this hub: %s", error)
+
+    def _read_fallback(self) -> dict[str, Any] | None:
+        try:
+            match json.loads(self._fallback_file.read_text()):
+                case {"profile": profile, "patch": dict()} as fallback if _is_profile(profile):
+                    return fallback
+        except (OSError, ValueError, RecursionError) as error:  # none yet, or damaged: the hub starts all the same
+            app_log.info("Berth's fallback is not known from a file: %s", error)
+        return None
+
+
+def _refusal(status: int, sentence: str) -> web.HTTPError:
+    """An error that every page and stream of the hub shows as this sentence. They show jupyterhub_message as text."""
+    error: Any = web.HTTPError(status, sentence)
+    if SpawnException:  # JupyterHub 6: the one kind that never counts towards consecutive_failure_limit, even as a 503
+        error = SpawnException(sentence, reason="berth", status_code=status)
+    error.jupyterhub_message = sentence
+    return error
+
+
+def _is_profile(profile: Any) -> bool:
+    """Whether KubeSpawner and the form can render it."""
+    try:
+        options = [option["choices"] for option in profile.get("profile_options", {}).values()]
+        objects = [profile.get("berth", {}), *(choice for choices in options for choice in choices.values())]
+        return all(isinstance(item, dict) for item in objects) and all(isinstance(profile[name], str) for name in SHOWN)
+    except (AttributeError, LookupError, TypeError):
+        return False
+
+
+def _fallback_of(fallback: Any, profiles: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What to offer while Berth is down: the profile without options and numbers, which would be old, and its patch."""
+    match fallback:
+        case None:
+            return None
+        case {"profile": profile, "patch": dict(patch)}:
+            profile = next((each for each in profiles if each["slug"] == profile), profile)  # whole, or only its slug
+            if _is_profile(profile):
+                raw = {name: profile.get("berth", {}).get(name) for name in ("title", "description")}
+                kept = {name: profile[name] for name in SHOWN} | {"default": True, "berth": raw}
+                return {"profile": kept, "patch": patch}
+    raise _Down("its fallback is no profile with a patch")
+
+
+def _with_note(profiles: list[dict[str, Any]], note: str) -> list[dict[str, Any]]:
+    """The note for our form, and in the description for the stock form, which renders that as HTML."""
+    for profile in profiles:
+        profile["description"] = f"{profile.get('description') or ''} <em>{html.escape(note)}</em>".strip()
+        profile["berth"] = {**profile.get("berth", {}), "note": note}
+    return profiles
+
+
+def _age(observed_at: object) -> str:
+    try:
+        seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(str(observed_at))).total_seconds()
+    except (TypeError, ValueError):
+        return "an unknown time"
+    return f"{seconds:.0f} seconds ago" if seconds < 120 else f"{seconds / 60:.0f} minutes ago"
+
+
+def _question(spawner: KubeSpawner) -> dict[str, Any]:
+    """Who asks, and the base: what the hub's configuration, below an earlier patch, asks of the pod already."""
+    covered = getattr(spawner, "_berth_base", {})
+    base = {trait: covered.get(trait, getattr(spawner, trait)) for trait in ("node_selector", *MERGES)}
+    groups = sorted(group.name for group in spawner.user.groups)
+    return {
+        "user": {"name": spawner.user.name, "groups": groups, "admin": bool(spawner.user.admin)},
+        "server": spawner.name,
+        "base": {
+            "node_selector": base["node_selector"],
+            "node_affinity_required": _as_api(base["node_affinity_required"]),
+            "tolerations": _as_api(base["tolerations"]),
+            "requests": _requests(spawner),
+            "scheduler_name": base["scheduler_name"],
+        },
+    }
+
+
+_POWERS = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
+
+
+def _requests(spawner: KubeSpawner) -> dict[str, str]:
+    """What the containers beside the notebook request. Init containers that don't go on as sidecars share its own."""
+    sidecars = [each for each in _as_api(spawner.init_containers) if each.get("restartPolicy") == "Always"]
+    total: dict[str, Decimal] = {}
+    for container in _as_api(spawner.extra_containers) + sidecars:
+        resources = container.get("resources") or {}
+        for name, quantity in {**(resources.get("limits") or {}), **(resources.get("requests") or {})}.items():
+            number, unit, binary = re.fullmatch("(.*?)([numkKMGTPE]?)(i?)", str(quantity)).groups()  # type: ignore
+            total[name] = total.get(name, 0) + Decimal(number) * Decimal(1024 if binary else 1000) ** _POWERS[unit]
+    return {name: f"{amount.normalize():f}" for name, amount in total.items()}
+
+
+def _restore(spawner: KubeSpawner) -> None:
+    """Undo an earlier patch: the hub now and then reuses a spawner object whose last start went wrong."""
+    for trait, value in vars(spawner).pop("_berth_base", {}).items():
+        setattr(spawner, trait, value)
+    vars(spawner).pop("_berth_accepted", None)
+
+
+def _merged(spawner: KubeSpawner, trait: str, value: object) -> Any:
+    """The trait's new value, which shares no object with the configuration or with the patch."""
+    shape, merge = MERGES.get(trait, ((), None))
+    if merge is None or not isinstance(value, shape):
+        raise TypeError(f"{trait} is not to be set to a {type(value).__name__}")
+    return copy.deepcopy(merge(getattr(spawner, trait), value))
+
+
+def _by_key(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in {**base, **patch}.items() if key not in patch or value is not None}
+
+
+def _by_field(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Like _by_key, where host_ipc and hostIPC are the same key."""
+    named = {key.replace("_", "").lower() for key in patch}
+    return _by_key({key: value for key, value in base.items() if key.replace("_", "").lower() not in named}, patch)
+
+
+def _by_identity(field: str) -> Callable[[Any, list[Any]], list[Any]]:
+    """A merge of lists where the patch's entry replaces the base's of the same identity, in its place."""
+
+    def identity(entry: Any) -> str:  # a pull secret may be its bare name
+        return entry if isinstance(entry, str) else _as_api([entry])[0][field].rstrip("/")
+
+    return lambda base, patch: list({identity(entry): entry for entry in [*_listed(base), *patch]}.values())
+
+
+def _product(base: Any, patch: list[Any]) -> list[Any]:
+    """Terms are ORed and what is inside one is ANDed: join each of the base's terms with each of the patch's."""
+    ours, theirs = _as_api(base), _as_api(patch)
+    if not (ours and theirs):
+        return ours or theirs
+    pairs = [(a, b) if a and b else ({}, {}) for a in ours for b in theirs]  # an empty term matches no node
+    return [{part: [*a.get(part, []), *b.get(part, [])] for part in {**a, **b}} for a, b in pairs]
+
+
+def _listed(entries: Any) -> list[Any]:
+    """KubeSpawner takes a list, or a dict whose values it uses in the order of the keys."""
+    return [entries[key] for key in sorted(entries)] if isinstance(entries, dict) else list(entries)
+
+
+def _as_api(entries: Any) -> list[dict[str, Any]]:
+    """The entries as the API spells them: KubeSpawner takes snake_case keys, and models of its client, too."""
+    fields = [entry.to_dict() if hasattr(entry, "to_dict") else entry for entry in _listed(entries)]
+    return [{_camel(key): value for key, value in each.items() if value is not None} for each in fields]
+
+
+def _camel(key: str) -> str:
+    return re.sub("_([a-z])", lambda match: match[1].upper(), key)
+
+
+_REPLACE = (object, lambda _base, patch: patch)
+MERGES: dict[str, tuple[type, Callable[[Any, Any], Any]]] = {
+    **dict.fromkeys(("image", "image_pull_policy", "priority_class_name", "scheduler_name", "start_timeout"), _REPLACE),
+    **dict.fromkeys(("cpu_limit", "cpu_guarantee", "mem_limit", "mem_guarantee"), _REPLACE),
+    **dict.fromkeys(("extra_resource_limits", "extra_resource_guarantees", "environment"), (dict, _by_key)),
+    **dict.fromkeys(("extra_labels", "extra_annotations"), (dict, _by_key)),
+    **dict.fromkeys(("extra_pod_config", "extra_container_config"), (dict, _by_field)),
+    **dict.fromkeys(("tolerations", "node_affinity_preferred"), (list, lambda base, patch: [*_listed(base), *patch])),
+    **dict.fromkeys(("image_pull_secrets", "volumes"), (list, _by_identity("name"))),
+    "volume_mounts": (list, _by_identity("mountPath")),
+    "node_affinity_required": (list, _product),
+}

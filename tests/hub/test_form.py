@@ -1,0 +1,199 @@
+"""The spawn form as KubeSpawner renders it, with our template and with the stock one."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from conftest import CPU, GPU, Hub, notebook, start
+
+EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"
+ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;{{ 7*7 }}"
+STOCK = {"template_dir": "/nowhere"}
+
+
+async def form(hub: Hub, options: Any = None, **configured: Any) -> BeautifulSoup:
+    if "profile_list" not in hub.config.KubeSpawner:
+        hub.configure(**configured)
+    return BeautifulSoup(await hub.spawner(options).get_options_form(), "html.parser")
+
+
+def checked(page: BeautifulSoup) -> list[str]:
+    return [radio["value"] for radio in page.select("input[type=radio][checked]")]
+
+
+def text(page: BeautifulSoup) -> str:
+    return " ".join(page.get_text(" ").split())
+
+
+async def test_a_profile_shows_what_is_free_and_why(hub: Hub) -> None:
+    page = await form(hub)
+    cpu, gpu = page.select(".berth-profile")
+    assert "General work" in text(cpu)
+    assert "Free now" in text(cpu)
+    assert "GPUs free" not in text(cpu)
+    assert "A card of your own" in text(gpu)
+    assert "Busy now : 3 of 8 GPUs free" in text(gpu)
+    assert "all cards of node gpu-a are taken" in text(gpu)
+    assert "2 GPUs, in use now" in text(gpu)
+    assert not page.select("[role=status]"), "nothing to say"
+    assert not page.select("script")
+
+
+async def test_field_names_are_the_stock_forms(hub: Hub) -> None:
+    ours, stock = await form(hub), BeautifulSoup("", "html.parser")
+    other = Hub(hub.berth, hub.fallback_file.parent)
+    stock = await form(other, **STOCK)
+    assert "kubespawner-profiles-list" in str(stock)
+
+    def fields(page: BeautifulSoup) -> set[tuple[str, ...]]:
+        radios = {(radio["name"], radio["value"]) for radio in page.select("input[type=radio]")}
+        return radios | {(s["name"], *(o["value"] for o in s.select("option"))) for s in page.select("select")}
+
+    assert fields(ours) == fields(stock)
+    assert ("profile-option-gpu--gpus", "1", "2") in fields(ours)
+
+
+async def test_what_the_form_sends_becomes_the_options_berth_gets(hub: Hub) -> None:
+    page = await form(hub)
+    sent = {select["name"]: [select.select("option")[1]["value"]] for select in page.select("select")}
+    spawner = hub.spawner()
+    spawner.user_options = spawner.options_from_form({"profile": ["gpu"], **sent})
+    assert notebook(await start(spawner))["image"] == "gpu:1"
+    assert hub.berth.questions("spawn-options")[0]["options"] == {"profile": "gpu", "gpus": "2"}
+
+
+async def test_every_control_has_its_label(hub: Hub) -> None:
+    page = await form(hub)
+    controls = page.select("input, select")
+    ids = [control["id"] for control in controls]
+    assert len(controls) == 3
+    assert sorted(ids) == sorted(set(ids)) == sorted(label["for"] for label in page.select("label"))
+    assert page.select_one("fieldset > legend")
+    for radio in page.select("input"):
+        assert page.find(id=radio["aria-describedby"])
+
+
+@pytest.mark.parametrize("options", [None, {}, {"profile": ""}])
+async def test_without_a_saved_choice_the_default_is_checked(hub: Hub, options: Any) -> None:
+    page = await form(hub, options)
+    assert checked(page) == ["cpu"]
+    assert [option["value"] for option in page.select("option[selected]")] == ["1"]
+
+
+async def test_the_saved_choice_is_selected(hub: Hub) -> None:
+    page = await form(hub, {"profile": "gpu", "gpus": "2"})
+    assert checked(page) == ["gpu"]
+    assert [option["value"] for option in page.select("option[selected]")] == ["2"]
+    assert "last choice" not in text(page)
+
+
+@pytest.mark.parametrize("slug", ["gone", EVIL, ["gpu"], {"a": 1}, 7])
+async def test_a_saved_profile_that_is_gone_is_said_and_the_default_checked(hub: Hub, slug: Any) -> None:
+    page = await form(hub, {"profile": slug, "gpus": "2"})
+    assert checked(page) == ["cpu"]
+    assert "is not offered now. The default is selected." in text(page)
+    assert not page.select("script")
+
+
+@pytest.mark.parametrize("count", ["16", EVIL, ["1"], {"a": 1}, 2])
+async def test_a_saved_option_that_is_gone_is_said_and_its_default_selected(hub: Hub, count: Any) -> None:
+    page = await form(hub, {"profile": "gpu", "gpus": count})
+    assert checked(page) == ["gpu"]
+    assert [option["value"] for option in page.select("option[selected]")] == ["1"]
+    assert "Your last choice here" in text(page)
+    assert not page.select("script")
+
+
+async def test_an_option_saved_for_another_profile_does_not_matter(hub: Hub) -> None:
+    page = await form(hub, {"profile": "cpu", "gpus": "2"})
+    assert [option["value"] for option in page.select("option[selected]")] == ["1"]
+    assert "last choice" not in text(page)
+
+
+def evil_offers(hub: Hub) -> None:
+    """Berth escapes what the stock form renders raw, and sends raw what our template escapes."""
+    profile = copy.deepcopy(GPU)
+    profile.update(display_name=ESCAPED, description=ESCAPED, default=True)
+    profile["profile_options"]["gpus"]["choices"]["1"]["display_name"] = ESCAPED
+    profile["berth"].update(title=EVIL, description=EVIL, reasons=[EVIL], availability=EVIL)
+    hub.berth.offers.update(profiles=[profile], fallback={"profile": profile, "patch": {}})
+
+
+@pytest.mark.parametrize("template", [{}, STOCK], ids=["ours", "stock"])
+@pytest.mark.parametrize("state", ["fine", "stale", "down"])
+async def test_names_and_reasons_stay_text(hub: Hub, template: dict[str, str], state: str) -> None:
+    evil_offers(hub)
+    hub.berth.offers["stale"] = state == "stale"
+    page = await form(hub, **template)
+    if state == "down":
+        hub.berth.stop()
+        page = await form(hub)
+    assert not [script for script in page.select("script") if "alert(1)" in script.text]
+    assert EVIL in text(page), "shown as it is written"
+
+
+@pytest.mark.parametrize("template", [{}, STOCK], ids=["ours", "stock"])
+async def test_the_notes_are_visible_on_either_form(hub: Hub, template: dict[str, str]) -> None:
+    hub.berth.offers["stale"] = True
+    assert "what is free is as of" in text(await form(hub, **template))
+    hub.berth.stop()
+    page = await form(hub)
+    assert "only this can be started right now" in text(page)
+    assert "Standard (CPU)" in text(page)
+    assert checked(page) == ["cpu"]
+    assert not page.select("select")
+
+
+async def test_a_fallback_may_be_named_by_its_slug(hub: Hub) -> None:
+    hub.berth.offers["fallback"] = {"profile": "cpu", "patch": {}}
+    await form(hub)
+    hub.berth.stop()
+    assert "General work" in text(await form(hub))
+
+
+async def test_a_fallback_shows_no_choices_and_no_old_numbers(hub: Hub) -> None:
+    hub.berth.offers["fallback"] = {"profile": GPU, "patch": {}}
+    await form(hub)
+    hub.berth.stop()
+    page = await form(hub)
+    assert "A card of your own" in text(page)
+    assert "3 of 8" not in text(page)
+    assert "all cards" not in text(page)
+    assert not page.select("select")
+
+
+async def test_our_form_says_the_note_once(hub: Hub) -> None:
+    hub.berth.offers["stale"] = True
+    hub.berth.offers["profiles"][0]["berth"]["description"] = ""
+    assert text(await form(hub)).count("what is free is as of") == 1
+
+
+async def test_the_note_does_not_add_up_while_berth_stays_down(hub: Hub) -> None:
+    await form(hub, **STOCK)
+    hub.berth.stop()
+    for _ in range(2):
+        assert text(await form(hub)).count("only this can be started right now") == 1
+
+
+async def test_profiles_of_another_site_still_render(hub: Hub) -> None:
+    """Static profiles beside our template: no berth block, HTML in the texts, no slug, no options."""
+    hub.configure()
+    hub.config.KubeSpawner.profile_list = [
+        {"display_name": "Site <em>profile</em>", "description": "With <b>markup</b>"},
+        {**{key: value for key, value in GPU.items() if key != "berth"}},
+    ]
+    page = await form(hub)
+    assert checked(page) == [page.select("input")[0]["value"]]
+    assert page.select_one("label em")
+    assert page.select_one("p b")
+    assert "Number of GPUs" in text(page)
+
+
+@pytest.mark.parametrize("reasons", [None, "text", 7, {"a": 1}])
+async def test_an_odd_block_does_not_break_the_form(hub: Hub, reasons: Any) -> None:
+    profile = {**CPU, "berth": {"title": 3, "free": "x", "total": "y", "reasons": reasons, "availability": ["now"]}}
+    hub.berth.offers.update(profiles=[profile], fallback=None)
+    assert checked(await form(hub)) == ["cpu"]
