@@ -25,5 +25,5 @@ test: ## every check, from a bare clone; installs what it needs into the cache
 
 fmt: ## format everything
 	cargo fmt
-	"$$(python3 tests/venv.py)" -m ruff format hub-config tests
-	"$$(python3 tests/venv.py)" -m ruff check --fix hub-config tests
+	"$$(python3 tests/python_environment.py)" -m ruff format hub-config tests
+	"$$(python3 tests/python_environment.py)" -m ruff check --fix hub-config tests

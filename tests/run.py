@@ -19,7 +19,7 @@ TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 sys.path.insert(0, str(TESTS))
 
-from venv import ensure_venv  # noqa: E402
+from python_environment import ensure_venv  # noqa: E402
 
 
 @dataclass

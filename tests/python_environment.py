@@ -2,7 +2,7 @@
 by its hash.
 
 Prints the path of its interpreter and nothing else to standard output, so that a Makefile can say `$(python3
-tests/venv.py) -m pytest`. Standard library only: it runs before anything is installed.
+tests/python_environment.py) -m pytest`. Standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ def ensure_venv() -> Path:
         begun = time.monotonic()
         # A venv's scripts hold its path, so it cannot be renamed: a mark, written last, says that it is whole.
         shutil.rmtree(home, ignore_errors=True)
-        # Isolated (-I): started in this folder, `-m venv` would find this very file and wait for its own lock.
-        subprocess.run([sys.executable, "-I", "-m", "venv", str(home)], check=True, stdout=sys.stderr)
-        pip = [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps"]
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, stdout=sys.stderr)
+        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps"]
         subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True, stdout=sys.stderr)
         (home / COMPLETE).touch()
         print(f"venv: ready after {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
