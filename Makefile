@@ -2,7 +2,7 @@
 PORT ?= 8080
 MANAGE_PORT ?= 9090
 
-.PHONY: help try test fmt
+.PHONY: help try test fmt schema
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1  /p' $(MAKEFILE_LIST)
@@ -27,3 +27,6 @@ fmt: ## format everything
 	cargo fmt
 	"$$(python3 tests/python_environment.py)" -m ruff format hub-config tests
 	"$$(python3 tests/python_environment.py)" -m ruff check --fix hub-config tests
+
+schema: ## write the catalogue's JSON Schema for the chart
+	BERTH_WRITE_SCHEMA=1 cargo test --locked --test service schema

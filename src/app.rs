@@ -30,7 +30,9 @@ pub enum AppError {
     Cluster(String),
     #[error("the cluster did not answer within {0} seconds; its answers are in the log above")]
     NoAnswer(u64),
-    #[error("JUPYTERHUB_API_TOKEN is not set. Give Berth the token of the hub's service berth, or try it out with --no-auth.")]
+    #[error(
+        "JUPYTERHUB_API_TOKEN is not set. Give Berth the token of the hub's service berth there or with --api-token-file, or try it out with --no-auth."
+    )]
     NoToken,
     #[error("--no-auth lets everybody in, so it takes loopback addresses only, and {0} is not one")]
     OpenToAll(String),

@@ -22,6 +22,7 @@ mod profile;
 mod reader;
 mod redirects;
 mod report;
+mod schema;
 mod template;
 mod values;
 mod volumes;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use errors::{ConfigError, ConfigErrors};
 pub use model::{Access, Catalogue, GpuRequest, ImageChoice, PerNode, Profile, Resources, SharedCode, Volume, VolumeSource};
+pub use schema::schema;
 pub use values::{AvoidGpuNodes, ImagePullPolicy, KindFilter, SharedCodeMount, SharedCodeUse, WhenFull};
 
 /// What is offered where nobody wrote a catalogue: the profiles of the seed.

@@ -44,7 +44,7 @@ pub enum Access {
     Open,
     Tokens {
         /// The token of the service: the hub presents it to Berth, and Berth to the hub.
-        hub: String,
+        hub: watch::Receiver<String>,
         identities: Identities,
     },
 }

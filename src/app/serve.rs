@@ -1,6 +1,7 @@
 //! `berth serve`: two servers over one inventory.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -52,6 +53,9 @@ struct HubArgs {
     /// The token of the hub's service berth
     #[arg(long, env = "JUPYTERHUB_API_TOKEN", hide = true)]
     api_token: Option<String>,
+    /// A file that holds the token, such as a mounted Secret; read anew when it changes
+    #[arg(long, value_name = "FILE")]
+    api_token_file: Option<PathBuf>,
     /// The hub's API
     #[arg(long, env = "JUPYTERHUB_API_URL", hide = true, default_value = "http://127.0.0.1:8081/hub/api")]
     api_url: String,
@@ -92,27 +96,21 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
 
     let service = web::Data::new(Service { inventory, catalogue, access, prefix: hub.service_prefix, metrics });
     let stopping = web::Data::new(Stopping::default());
-    let answers = {
+    let app = {
         let service = service.clone();
-        HttpServer::new(move || http::app(service.clone()))
-            .workers(WORKERS)
-            .disable_signals()
-            .shutdown_timeout(LAST_REQUESTS)
-            .bind(listen)
-            .map_err(cannot_listen(listen))?
-            .run()
+        move || http::app(service.clone())
     };
-    let probes = {
+    let answers = HttpServer::new(app).workers(WORKERS).disable_signals().shutdown_timeout(LAST_REQUESTS);
+    let answers = answers.bind(listen).map_err(cannot_listen(listen))?;
+    let app = {
         let stopping = stopping.clone();
-        HttpServer::new(move || App::new().app_data(service.clone()).app_data(stopping.clone()).configure(manage::routes))
-            .workers(1)
-            .disable_signals()
-            .shutdown_timeout(LAST_REQUESTS)
-            .bind(manage)
-            .map_err(cannot_listen(manage))?
-            .run()
+        move || App::new().app_data(service.clone()).app_data(stopping.clone()).configure(manage::routes)
     };
-    info!(%listen, %manage, "serving");
+    let probes = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(LAST_REQUESTS);
+    let probes = probes.bind(manage).map_err(cannot_listen(manage))?;
+    // The ports as they are, where the caller left the choice to the system.
+    info!(listen = ?answers.addrs(), manage = ?probes.addrs(), "serving");
+    let (answers, probes) = (answers.run(), probes.run());
     tokio::spawn(stop_on_signal(stopping, [answers.handle(), probes.handle()]));
     let ended = futures::future::try_join(answers, probes).await;
     ended.map(|_| info!("stopped")).map_err(|error| AppError::Setup(format!("a server ended: {error}")))
@@ -130,10 +128,41 @@ fn access(no_auth: bool, hub: &HubArgs, addresses: [SocketAddr; 2]) -> Result<Ac
         warn!("--no-auth: everybody who reaches this address is let in, as the hub and as an administrator");
         return Ok(Access::Open);
     }
-    let token = hub.api_token.as_ref().filter(|token| !token.is_empty()).ok_or(AppError::NoToken)?;
+    let token = match &hub.api_token_file {
+        Some(file) => follow_token(file.clone())?,
+        None => {
+            let token = hub.api_token.clone().filter(|token| !token.is_empty()).ok_or(AppError::NoToken)?;
+            watch::channel(token).1
+        }
+    };
     install_crypto();
     let identities = Identities::new(&hub.api_url).map_err(|error| AppError::Setup(error.to_string()))?;
-    Ok(Access::Tokens { hub: token.clone(), identities })
+    Ok(Access::Tokens { hub: token, identities })
+}
+
+/// The token of a file, kept up to date. An empty or unreadable file leaves the last one in force.
+fn follow_token(file: PathBuf) -> Result<watch::Receiver<String>, AppError> {
+    let text = read(&file)?;
+    let token = text.trim().to_owned();
+    if token.is_empty() {
+        return Err(AppError::NoToken);
+    }
+    let (sender, receiver) = watch::channel(token);
+    let mut follower = Follower::new(file.clone(), text);
+    tokio::spawn(async move {
+        loop {
+            match follower.look().await {
+                Look::Same => {}
+                Look::Changed(text) if !text.trim().is_empty() => {
+                    sender.send_replace(text.trim().to_owned());
+                    info!(file = %file.display(), "the token was read anew");
+                }
+                Look::Changed(_) => warn!(file = %file.display(), "the file of the token is empty, the last one stays"),
+                Look::Unreadable(error) => warn!(file = %file.display(), %error, "the token can't be read, the last one stays"),
+            }
+        }
+    });
+    Ok(receiver)
 }
 
 /// Takes a catalogue that changed on disk. One with mistakes is named in the log and in a metric, and the old one stays.

@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::schema::{QuantityText, SharingWord, WordOrFalse};
 use super::values::{AvoidGpuNodes, ImagePullPolicy, KindGlob, SharedCodeMount, SharedCodeUse, Span, WhenFull, word_or_false};
 use crate::domain::gpu::Sharing;
 use crate::domain::quantity::Quantity;
@@ -25,7 +27,7 @@ const TOLERATED: [&str; 6] = [
     "hub.jupyter.org_dedicated",
 ];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with the keys of a catalogue")]
 pub(super) struct File {
     #[serde(default = "namespace")]
@@ -54,10 +56,12 @@ pub(super) struct File {
     pub base: Option<Base>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with the keys of a profile")]
 pub(super) struct Profile {
+    #[schemars(required)]
     pub slug: Option<String>,
+    #[schemars(required)]
     pub title: Option<String>,
     #[serde(default)]
     pub description: String,
@@ -67,10 +71,13 @@ pub(super) struct Profile {
     pub default: bool,
     pub cpu: Option<Bounds>,
     pub memory: Option<Bounds>,
+    #[schemars(with = "Option<QuantityText>")]
     pub shared_memory: Option<Quantity>,
     #[serde(default, deserialize_with = "word_or_false")]
+    #[schemars(with = "WordOrFalse<AvoidGpuNodes>")]
     pub avoid_gpu_nodes: AvoidGpuNodes,
     #[serde(default, deserialize_with = "word_or_false")]
+    #[schemars(with = "WordOrFalse<SharedCodeUse>")]
     pub shared_code: SharedCodeUse,
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -85,14 +92,16 @@ pub(super) struct Profile {
     pub priority_class_name: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with request and limit")]
 pub(super) struct Bounds {
+    #[schemars(with = "Option<QuantityText>")]
     pub request: Option<Quantity>,
+    #[schemars(with = "Option<QuantityText>")]
     pub limit: Option<Quantity>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with counts, kinds, sharing and minMemory")]
 pub(super) struct Gpu {
     #[serde(default = "counts")]
@@ -100,37 +109,41 @@ pub(super) struct Gpu {
     #[serde(default)]
     pub kinds: Option<Vec<KindGlob>>,
     #[serde(default = "sharing")]
+    #[schemars(with = "Vec<SharingWord>")]
     pub sharing: Vec<Sharing>,
     #[serde(default)]
+    #[schemars(with = "QuantityText")]
     pub min_memory: Quantity,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with groups")]
 pub(super) struct Access {
     #[serde(default)]
     pub groups: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with maxEntries")]
 pub(super) struct PerNode {
     #[serde(default = "max_entries")]
     pub max_entries: u32,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with name, mountPath, and claim or emptyDir")]
 pub(super) struct Volume {
+    #[schemars(required)]
     pub name: Option<String>,
     pub claim: Option<String>,
     pub empty_dir: Option<EmptyDir>,
+    #[schemars(required)]
     pub mount_path: Option<String>,
     pub scope: Option<Scope>,
 }
 
 /// Whose files a claim's volume shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Scope {
     /// Each user has a folder of its own in the claim.
@@ -139,13 +152,14 @@ pub(super) enum Scope {
     Shared,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with sizeLimit, or {}")]
 pub(super) struct EmptyDir {
+    #[schemars(with = "Option<QuantityText>")]
     pub size_limit: Option<Quantity>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping with the keys of sharedCode")]
 pub(super) struct SharedCode {
     pub enabled: bool,
@@ -156,7 +170,7 @@ pub(super) struct SharedCode {
 }
 
 /// Not acted on yet: only what says nothing is taken.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with gpusPerUser and groups")]
 pub(super) struct Limits {
     pub gpus_per_user: Option<Value>,
@@ -164,15 +178,18 @@ pub(super) struct Limits {
 }
 
 /// The hub's own constraints, as the hook sends them: its keys are the wire's.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a mapping with node_selector, node_affinity_required, tolerations, requests and scheduler_name"
 )]
 pub(super) struct Base {
     pub node_selector: Option<BTreeMap<String, String>>,
+    #[schemars(with = "Option<Vec<Map<String, Value>>>")]
     pub node_affinity_required: Option<Vec<NodeSelectorTerm>>,
+    #[schemars(with = "Option<Vec<Map<String, Value>>>")]
     pub tolerations: Option<Vec<Toleration>>,
+    #[schemars(with = "Option<BTreeMap<String, QuantityText>>")]
     pub requests: Option<BTreeMap<String, Quantity>>,
     pub scheduler_name: Option<String>,
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use schemars::JsonSchema;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
@@ -91,18 +92,6 @@ impl KindFilter {
     pub fn matches(&self, id: &str) -> bool {
         self.set.is_match(id)
     }
-
-    /// Whether no kind is left out.
-    #[must_use]
-    pub fn is_any(&self) -> bool {
-        self.patterns.iter().any(|pattern| pattern == "*")
-    }
-
-    /// The globs as written.
-    #[must_use]
-    pub fn patterns(&self) -> &[String] {
-        &self.patterns
-    }
 }
 
 impl PartialEq for KindFilter {
@@ -142,17 +131,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for WordVisitor<T> {
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// The word of the catalogue.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
         }
     };
 }

@@ -15,7 +15,7 @@ const LONGEST_TOKEN: usize = 512;
 pub fn admit_hub(service: &Service, request: &HttpRequest) -> Result<(), Problem> {
     let Access::Tokens { hub, .. } = &service.access else { return Ok(()) };
     let token = token(request).unwrap_or_default();
-    if bool::from(token.as_bytes().ct_eq(hub.as_bytes())) {
+    if bool::from(token.as_bytes().ct_eq(hub.borrow().as_bytes())) {
         return Ok(());
     }
     Err(Problem::new(401, "unauthorized", "This call is the hub's. Send the token of the hub's service berth."))

@@ -1,6 +1,7 @@
 //! The commands, run as a person runs them.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -182,4 +183,43 @@ fn a_running_service_takes_a_new_catalogue_and_dump_and_keeps_the_old_on_a_mista
     assert!(stopped.success());
     read_until(&mut log, "stopped");
     assert_eq!(child.wait().expect("an end").code(), Some(0));
+}
+
+/// One request by hand, and the status of its answer.
+fn status(address: &str, token: &str) -> u16 {
+    let body = "{\"user\":{\"name\":\"ada\"}}";
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let request = format!(
+        "POST /api/v1/hub/profile-list HTTP/1.1\r\nHost: berth\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("an answer");
+    line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status")
+}
+
+#[test]
+fn a_token_in_a_file_is_taken_anew_when_it_changes() {
+    let token = File::new("token", "first\n");
+    let arguments =
+        ["serve", "--listen", "127.0.0.1:0", "--manage", "127.0.0.1:0", "--from", &dump(), "--api-token-file", token.path()];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_berth"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a service");
+    let mut log = BufReader::new(child.stderr.take().expect("a log"));
+    let started = read_until(&mut log, "serving");
+    let address = started.split("listen=[").nth(1).and_then(|rest| rest.split(']').next()).expect("an address").to_owned();
+    assert_eq!([status(&address, "first"), status(&address, "second")], [200, 401]);
+    std::fs::write(&token.0, "second\n").expect("a write");
+    read_until(&mut log, "the token was read anew");
+    assert_eq!([status(&address, "first"), status(&address, "second")], [401, 200]);
+    std::fs::write(&token.0, "\n").expect("a write");
+    read_until(&mut log, "the last one stays");
+    assert_eq!(status(&address, "second"), 200);
+    child.kill().expect("a signal");
+    child.wait().expect("an end");
 }

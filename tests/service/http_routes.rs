@@ -33,7 +33,7 @@ fn service(cluster: Option<&Cluster>, access: Access) -> web::Data<Service> {
 
 pub fn tokens(api: &str) -> Access {
     berth::app::install_crypto();
-    Access::Tokens { hub: TOKEN.into(), identities: Identities::new(api).expect("a client") }
+    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client") }
 }
 
 pub struct Answer {

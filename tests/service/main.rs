@@ -15,4 +15,5 @@ mod hub_user;
 mod offers;
 mod patches;
 mod rooms;
+mod schema;
 mod watching;
