@@ -2,7 +2,7 @@
 PORT ?= 8080
 MANAGE_PORT ?= 9090
 
-.PHONY: help try test fmt schema
+.PHONY: help try demo test fmt schema
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1  /p' $(MAKEFILE_LIST)
@@ -19,6 +19,11 @@ try: ## serve a recorded cluster on 127.0.0.1, without any cluster or hub; needs
 	@echo
 	@echo 'Ctrl-C ends it. Another port: make try PORT=8081'
 	@exec target/debug/berth serve --no-auth --listen 127.0.0.1:$(PORT) --manage 127.0.0.1:$(MANAGE_PORT) --from tests/data/mixed-cluster.json
+
+demo: ## the real hub over a real control plane with simulated GPU nodes, until Ctrl-C
+	cargo build --release --locked
+	"$$(python3 tests/python_environment.py)" tests/cluster/tools.py
+	"$$(python3 tests/python_environment.py)" tests/cluster/demo.py
 
 test: ## every check, from a bare clone; installs what it needs into the cache
 	python3 tests/run.py

@@ -1,0 +1,97 @@
+"""`make demo`: the real control plane with a dozen simulated GPU nodes, work of other teams that comes and goes, and
+the real hub with Berth beside it. It prints where to log in and stays until Ctrl-C; nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import signal
+import threading
+
+import nodes
+import pods
+from berth import CHECKOUT, Berth
+from control_plane import ControlPlane
+from hub import NAMESPACE, BerthAddress, Hub, give_rights
+from kube import Kube
+from nodes import GPU, NodeSpec
+from storage import create_claims
+
+TEAMS = ("training", "inference")
+GPU_TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
+CATALOGUE = CHECKOUT / "src" / "catalogue" / "default.yaml"
+
+NODES = (
+    *(NodeSpec(f"a100-{n}", nodes.A100_80, 8, cpu="128", memory="2Ti", taints=(GPU_TAINT,)) for n in (1, 2, 3)),
+    *(NodeSpec(f"h100-{n}", nodes.H100, 4, cpu="96", memory="1Ti", taints=(GPU_TAINT,)) for n in (1, 2)),
+    NodeSpec("a100-40g", nodes.A100_40, 4, memory="1Ti", taints=(GPU_TAINT,), unhealthy=1),
+    *(NodeSpec(f"l4-{n}", nodes.L4, 2, cpu="32", memory="128Gi") for n in (1, 2, 3, 4)),
+    *(NodeSpec(f"t4-shared-{n}", nodes.T4, 2, replicas=4, cpu="32", memory="128Gi") for n in (1, 2)),
+    *(NodeSpec(f"cpu-{n}", cpu="32", memory="256Gi") for n in (1, 2)),
+    nodes.control_plane_node("control-1"),
+)
+# Most of the other teams' pods at a time: enough to make kinds run out now and then.
+MOST_PODS = 45
+SECONDS_BETWEEN_CHANGES = 1.5
+
+
+class OtherTeams:
+    """Work that comes and goes until it is told to end."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._random = random.Random(7)  # noqa: S311  the same show each time
+        self._running: list[tuple[str, str]] = []
+        self._started = 0
+
+    def change(self) -> None:
+        """One pod more, or one less."""
+        if len(self._running) < MOST_PODS and self._random.random() < 0.6:
+            name, team = f"job-{self._started}", self._random.choice(TEAMS)
+            self._started += 1
+            gpus = self._random.choice((0, 1, 1, 1, 2, 4))
+            self._kube.create(pods.manifest(name, team, gpus=gpus, cpu="2", memory="8Gi"))
+            self._running.append((name, team))
+        elif self._running:
+            name, team = self._running.pop(self._random.randrange(len(self._running)))
+            self._kube.delete("Pod", name, team, grace=0)
+
+
+def prepare(plane: ControlPlane) -> OtherTeams:
+    for space in (NAMESPACE, *TEAMS):
+        pods.ensure_namespace(plane.kube, space)
+    for file in ("hub_rights.yaml", "berth_rights.yaml"):
+        give_rights(plane, file)
+    nodes.create(plane.kube, *NODES)
+    create_claims(plane.kube, NAMESPACE)
+    others = OtherTeams(plane.kube)
+    for _ in range(MOST_PODS):
+        others.change()
+    return others
+
+
+def main() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    print("Starting etcd, Kubernetes, simulated nodes and the hub: about half a minute.", flush=True)
+    token = secrets.token_urlsafe(24)
+    with ControlPlane() as plane:
+        others = prepare(plane)
+        with Berth(plane, token) as berth, Hub(plane, berth=BerthAddress(berth.url, token)) as hub:
+            berth.start(hub.api_url, CATALOGUE)
+            print(
+                f"\n  Open {hub.url} and log in with any name and password, such as ada; admin is the administrator.\n"
+                f"  Berth itself: {berth.url}/openapi.json, its numbers: http://{berth.manage}/metrics\n"
+                "  Servers start but hold no notebook: the nodes are simulated.\n\n"
+                "Ctrl-C ends everything.",
+                flush=True,
+            )
+            while not ended.wait(SECONDS_BETWEEN_CHANGES):
+                others.change()
+        print("\nStopping.", flush=True)
+
+
+if __name__ == "__main__":
+    main()
