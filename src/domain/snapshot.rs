@@ -1,7 +1,7 @@
 //! The published state of the cluster: immutable and numbered. One writer makes snapshots, everyone else reads the last
 //! one whole, so no two numbers of an answer come from different moments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gpu::Kind;
@@ -110,10 +110,9 @@ fn count_kinds(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<KindCou
         count.physical += gpu.physical;
     }
     for pod in pending {
-        for count in kinds.values_mut() {
-            let asked = pod.requests.other(&count.kind.resource);
-            if asked > 0 && could_land(nodes, pod, &count.kind.id) {
-                count.pending += asked;
+        for id in acceptable_kinds(nodes, pod) {
+            if let Some(count) = kinds.get_mut(id) {
+                count.pending += pod.requests.other(&count.kind.resource);
             }
         }
     }
@@ -124,9 +123,16 @@ fn smaller(size: Option<u64>, than: Option<u64>) -> bool {
     size.is_some_and(|size| than.is_none_or(|than| size < than))
 }
 
-/// A pod may accept several kinds; it is then demand for each of them, since it may take any.
-fn could_land(nodes: &[Arc<NodeState>], pod: &PendingPod, kind: &str) -> bool {
-    nodes
-        .iter()
-        .any(|node| node.gpus.iter().any(|gpu| gpu.kind.id == kind) && pod.requirements.select(node.name(), &node.facts.labels))
+/// The kinds of the resource that a pod asks for on the nodes that it accepts. It is demand for each of them, since it
+/// may take any.
+fn acceptable_kinds<'a>(nodes: &'a [Arc<NodeState>], pod: &PendingPod) -> BTreeSet<&'a str> {
+    let asked = |kind: &Kind| pod.requests.other(&kind.resource) > 0;
+    let mut ids = BTreeSet::new();
+    for node in nodes {
+        let mut kinds = node.gpus.iter().map(|gpu| &gpu.kind).filter(|kind| asked(kind)).peekable();
+        if kinds.peek().is_some() && pod.requirements.select(node.name(), &node.facts.labels) {
+            ids.extend(kinds.map(|kind| kind.id.as_str()));
+        }
+    }
+    ids
 }

@@ -33,6 +33,10 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 /// The server ends a watch after so many seconds; it is then resumed from the last version seen.
 const WATCH_SECONDS: u32 = 290;
 
+/// Between tries while the apiserver is away. Short, because users wait for the truth when it is back, and three watches
+/// are no load.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Nodes,
@@ -135,7 +139,7 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
         let pauses = ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(15))
+            .with_max_delay(LONGEST_PAUSE)
             .without_max_times();
         let mut pause = pauses.build();
         let mut version = None;
@@ -156,7 +160,7 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
                 continue;
             }
             health.lost(self.kind);
-            let wait = pause.next().unwrap_or(Duration::from_secs(15));
+            let wait = pause.next().unwrap_or(LONGEST_PAUSE);
             warn!(kind = self.kind.name(), %error, ?wait, "the watch is lost, trying again");
             tokio::time::sleep(wait).await;
         }
