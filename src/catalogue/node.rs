@@ -97,6 +97,19 @@ impl Node {
         }
     }
 
+    /// The value at a path.
+    pub fn find(&self, path: &Path) -> Option<&Self> {
+        path.0.iter().try_fold(self, |node, step| node.child(step).map(|(_, child)| child))
+    }
+
+    /// The items, if it is a sequence.
+    pub fn items(&self) -> Option<usize> {
+        match &self.content {
+            Content::Sequence(items) => Some(items.len()),
+            _ => None,
+        }
+    }
+
     /// The line and the written key of a path. What is missing stands at the line of the nearest value around it.
     pub fn place(&self, path: &Path) -> (usize, String) {
         let (mut line, mut key, mut node) = (self.line, String::new(), Some(self));

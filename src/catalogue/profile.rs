@@ -37,6 +37,9 @@ pub(super) fn check(profile: format::Profile, at: &Path, images: &Images, report
         if !names::is_environment_name(name) {
             report.error(&path, format!("{name:?} is not the name of a variable: letters, digits and _, no digit first"));
         }
+        if name.starts_with("JUPYTERHUB_") {
+            report.error(&path, "is the hub's: a server needs it as the hub sets it");
+        }
         if let Some(problem) = template::problem(value) {
             report.error(&path, format!("{value:?} {problem}"));
         }

@@ -26,12 +26,19 @@ pub(super) fn read(text: &str) -> (Report, Option<File>) {
     if unreadable {
         return (report, None);
     }
+    if report.root().items().is_some() {
+        report.error(&Path::default(), "the file is a list, expected a mapping with the keys of a catalogue");
+        return (report, None);
+    }
     if empty {
         report.error(&Path::root("profiles"), "the file is empty: a catalogue needs at least one profile");
         return (report, None);
     }
     for path in report.root().nulls(|key| !NULL_MEANS_NOTHING.contains(&key)) {
         report.cut(&path, "has no value: write one, or leave the key out");
+    }
+    for path in lists_for_mappings(report.root()) {
+        report.cut(&path, "is a list: write a mapping, key by key");
     }
     for _ in 0..MOST_MISTAKES {
         let json = report.root().to_json();
@@ -46,6 +53,21 @@ pub(super) fn read(text: &str) -> (Report, Option<File>) {
         }
     }
     (report, None)
+}
+
+/// Where a list stands for a mapping. Serde would take its items for the fields in order, and nobody means that. Of a list
+/// the last item comes first, so that cutting out one leaves the other paths right.
+fn lists_for_mappings(root: &Node) -> Vec<Path> {
+    let mut paths: Vec<Path> = ["sharedCode", "limits", "base"].map(Path::root).into();
+    for (list, keys) in [("profiles", ["cpu", "memory", "gpu", "access", "perNode"].as_slice()), ("volumes", &["emptyDir"])] {
+        let list = Path::root(list);
+        for item in (0..root.find(&list).and_then(Node::items).unwrap_or(0)).rev().map(|index| list.index(index)) {
+            paths.extend(keys.iter().map(|key| item.key(key)));
+            paths.push(item);
+        }
+    }
+    paths.retain(|path| root.find(path).is_some_and(|node| node.items().is_some()));
+    paths
 }
 
 fn path_of(path: &serde_path_to_error::Path) -> Path {

@@ -34,12 +34,18 @@ pub(super) fn check(volumes: Vec<format::Volume>, shared_code: &SharedCode, repo
     checked
 }
 
+/// Of `/dev/shm` and the shared code, which `spawn` adds.
+const OWN_PREFIX: &str = "berth-";
+
 fn one(volume: format::Volume, path: &Path, report: &mut Report) -> Volume {
     let format::Volume { name, claim, empty_dir, mount_path, scope } = volume;
     let name = required(name, &path.key("name"), "a name, unique among the volumes", report);
     if !name.is_empty() && !names::is_dns_label(&name) {
         let message = format!("{name:?} is not the name of a volume: lower-case letters, digits and -, at most 63");
         report.error(&path.key("name"), message);
+    }
+    if name.starts_with(OWN_PREFIX) {
+        report.error(&path.key("name"), format!("{name:?} is taken: Berth's own volumes begin with {OWN_PREFIX}"));
     }
     let mount_path = required(mount_path, &path.key("mountPath"), "a path in the pod", report);
     if !mount_path.is_empty() {

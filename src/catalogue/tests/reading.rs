@@ -242,3 +242,37 @@ fn no_piece_of_the_built_in_file_is_more_than_mistaken() {
         }
     }
 }
+
+#[test]
+fn a_list_is_no_mapping() {
+    let text = "profiles:
+- {slug: a, title: A, image: ml-cpu, cpu: ['1', '4'], access: [[lab]]}
+- [b, B]
+- {slug: c, title: C, image: ml-gpu, gpu: [[2], ['*'], [exclusive], 1Gi]}
+sharedCode: [true]
+";
+    assert_errors(
+        "lists",
+        text,
+        &[
+            (2, "profiles[0].access", "is a list"),
+            (2, "profiles[0].cpu", "is a list"),
+            (3, "profiles[1]", "is a list"),
+            (4, "profiles[2].gpu", "is a list"),
+            (5, "sharedCode", "is a list"),
+        ],
+    );
+    assert_errors("root", "- {slug: a}\n", &[(1, "", "the file is a list")]);
+}
+
+#[test]
+fn names_that_the_hub_or_berth_use_are_refused() {
+    let text = "profiles: [{slug: a, title: A, image: ml-cpu, environment: {JUPYTERHUB_API_TOKEN: x}}]
+volumes: [{name: berth-shared-memory, emptyDir: {}, mountPath: /x}]
+";
+    assert_errors(
+        "names",
+        text,
+        &[(1, "profiles[0].environment.JUPYTERHUB_API_TOKEN", "is the hub's"), (2, "volumes[0].name", "is taken")],
+    );
+}

@@ -247,7 +247,7 @@ fn what_stands_beside_the_profiles_is_named_by_line_and_key() {
         ("base with a key of the catalogue's style", "base: {nodeSelector: {}}", (1, "base.nodeSelector", "unknown key")),
         ("base with a bad quantity", "base: {requests: {cpu: x}}", (1, "base.requests.cpu", "is not a quantity")),
         ("base below zero", "base: {requests: {cpu: -1}}", (1, "base.requests.cpu", "below zero")),
-        ("base as a list", "base: []", (1, "base", "expected a mapping with node_selector")),
+        ("base as a list", "base: []", (1, "base", "is a list")),
     ];
     for (what, lines, error) in cases {
         assert_errors(what, &format!("{lines}\n{PROFILES}"), &[*error]);
