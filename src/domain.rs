@@ -5,6 +5,7 @@ pub mod base;
 pub mod fit;
 pub mod gpu;
 pub mod image;
+pub mod lenient;
 pub mod node;
 pub mod quantity;
 pub mod rank;

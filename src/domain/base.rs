@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::lenient::null_is_default;
 use super::quantity::Quantity;
 use super::resources::Resources;
 use super::selector::{NodeSelectorTerm, Toleration};
@@ -34,8 +35,4 @@ impl Base {
         }
         amounts
     }
-}
-
-fn null_is_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

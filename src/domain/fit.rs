@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::node::NodeState;
+use super::node::{NodeState, reconfiguring};
 use super::resources::Resources;
-use super::selector::NodeRequirements;
+use super::selector::{NodeRequirements, Taint};
 
 /// When a request can be served. The order is from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -75,7 +75,7 @@ impl fmt::Display for Obstacle {
             Self::Leaving => write!(f, "the node is being deleted"),
             Self::NotReady => write!(f, "the node is not ready"),
             Self::Cordoned => write!(f, "the node is cordoned"),
-            Self::Reconfiguring(state) => write!(f, "its GPUs are being reconfigured ({state})"),
+            Self::Reconfiguring(state) => f.write_str(&reconfiguring(state)),
             Self::Loading => write!(f, "the node's GPU driver or device plugin is loading"),
             Self::Unhealthy { capacity, healthy } => write!(f, "only {healthy} of its {capacity} GPUs are healthy"),
             Self::TooSmall { resource, needed, allocatable } => {
@@ -98,6 +98,9 @@ fn amount(resource: &str, value: u64) -> String {
         other => format!("{value} {other}"),
     }
 }
+
+/// A pod that tolerates this taint may land on a cordoned node (the scheduler's NodeUnschedulable).
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// One node's answer for one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +131,8 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if !facts.ready {
         return starting(Obstacle::NotReady);
     }
-    if facts.cordoned {
+    let cordon = Taint { key: UNSCHEDULABLE.to_owned(), value: None, effect: "NoSchedule".to_owned() };
+    if facts.cordoned && pod.requirements.untolerated(&[cordon]).is_some() {
         return starting(Obstacle::Cordoned);
     }
     if let Some(taint) = pod.requirements.untolerated(&facts.taints) {
@@ -219,12 +223,12 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], pod: &PodShape) -> Assessment<'a>
 
 fn busy_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
     let mut reasons = BTreeSet::new();
-    let (mut gpu_nodes, mut free_gpus, mut wanted) = (0, 0, 0);
+    let (mut gpu_nodes, mut free_gpus, mut wanted) = (0_usize, 0_u64, 0);
     for (node, obstacle) in obstacles {
         let Obstacle::Full { resource, needed, free } = obstacle else { continue };
         if pods_gpu_is(pod, resource) {
             gpu_nodes += 1;
-            free_gpus += free;
+            free_gpus = free.saturating_add(free_gpus);
             wanted = *needed;
         } else if pod.gpu.is_some() {
             reasons.insert(format!("GPU free but not enough {} left on {node}", plain_name(resource)));

@@ -53,7 +53,9 @@ pub struct Kind {
     /// Of one unit (card or slice), as the label says it.
     pub memory_mib: Option<u64>,
     pub sharing: Sharing,
-    /// Shares of one card; 1 unless shared.
+    /// The slice, such as `1g.10gb`; it may be shared in turn.
+    pub mig_profile: Option<String>,
+    /// Shares of one card or slice; 1 unless shared.
     pub replicas: u64,
     /// The name pods request.
     pub resource: Arc<str>,
@@ -75,17 +77,16 @@ impl Kind {
                 words.push(word.to_owned());
             }
         }
-        if self.sharing == Sharing::Mig {
+        if self.mig_profile.is_some() {
             size = None; // the product names the whole card's memory
         }
-        words.extend(size.or_else(|| self.memory_mib.map(|mib| format!("{} GB", (mib + 512) / 1024))));
-        let name = words.join(" ");
+        words.extend(size.or_else(|| self.memory_mib.map(|mib| format!("{} GB", mib.saturating_add(512) / 1024))));
+        let mut name = words.join(" ");
+        if let Some(profile) = &self.mig_profile {
+            name.push_str(&format!(", MIG slice {profile}"));
+        }
         match self.sharing {
-            Sharing::Exclusive => name,
-            Sharing::Mig => match self.id.split_once(".mig-") {
-                Some((_, profile)) => format!("{name}, MIG slice {profile}"),
-                None => format!("{name}, MIG slice"),
-            },
+            Sharing::Exclusive | Sharing::Mig => name,
             Sharing::TimeSliced => format!("{name}, shared by {}", self.replicas),
             Sharing::Mps => format!("{name}, shared by {} (MPS)", self.replicas),
         }
@@ -148,6 +149,7 @@ mod tests {
             product: product.to_owned(),
             memory_mib: Some(memory_mib),
             sharing,
+            mig_profile: id.split_once(".mig-").map(|(_, profile)| profile.to_owned()),
             replicas: 4,
             resource: "nvidia.com/gpu".into(),
         }
@@ -160,6 +162,10 @@ mod tests {
             (kind("NVIDIA-A100-SXM4-40GB", 40536, Sharing::Exclusive, "a"), "NVIDIA A100 40 GB"),
             (kind("Tesla-T4", 15360, Sharing::TimeSliced, "tesla-t4.shared-4"), "Tesla T4 15 GB, shared by 4"),
             (kind("NVIDIA-A100-SXM4-80GB", 9728, Sharing::Mig, "x.mig-1g.10gb"), "NVIDIA A100 10 GB, MIG slice 1g.10gb"),
+            (
+                kind("NVIDIA-A100-SXM4-80GB", 9728, Sharing::TimeSliced, "x.mig-1g.10gb"),
+                "NVIDIA A100 10 GB, MIG slice 1g.10gb, shared by 4",
+            ),
             (kind("NVIDIA-L4", 23034, Sharing::Exclusive, "l4"), "NVIDIA L4 22 GB"),
         ] {
             assert_eq!(kind.display_name(), expected);

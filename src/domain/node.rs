@@ -81,7 +81,7 @@ impl NodeState {
 
     /// Pods use or hold more of a resource than the node now offers, as while a device plugin restarts.
     pub fn overcommitted(&self) -> bool {
-        self.gpus.iter().any(|gpu| gpu.used + gpu.held + gpu.unhealthy > gpu.total)
+        self.gpus.iter().any(|gpu| gpu.used.saturating_add(gpu.held).saturating_add(gpu.unhealthy) > gpu.total)
     }
 
     /// What is neither used nor held, never below zero.
@@ -109,6 +109,14 @@ fn count(pool: &GpuPool, used: &Resources, held: &Resources, usable: bool) -> No
     }
 }
 
+/// What `nvidia.com/mig.config.state` means for people.
+pub fn reconfiguring(state: &str) -> String {
+    match state {
+        "failed" => "its GPUs could not be reconfigured (failed)".to_owned(),
+        state => format!("its GPUs are being reconfigured ({state})"),
+    }
+}
+
 /// Taints that only repeat a condition that has a sentence of its own.
 const CONDITION_TAINTS: [&str; 3] =
     ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
@@ -125,7 +133,7 @@ fn unusable_reasons(facts: &NodeFacts, policy: &Policy) -> Vec<String> {
         reasons.push("cordoned".to_owned());
     }
     if let Some(state) = &facts.reconfiguring {
-        reasons.push(format!("its GPUs are being reconfigured ({state})"));
+        reasons.push(reconfiguring(state));
     }
     for taint in &facts.taints {
         let told = CONDITION_TAINTS.contains(&taint.key.as_str()) && !reasons.is_empty();
@@ -148,6 +156,7 @@ mod tests {
             product: "NVIDIA-A100".into(),
             memory_mib: None,
             sharing: Sharing::Exclusive,
+            mig_profile: None,
             replicas: 1,
             resource: "nvidia.com/gpu".into(),
         };

@@ -66,7 +66,7 @@ impl NodeSelectorTerm {
 
     /// Whether a node meets the whole term. An empty term meets nothing, as in the scheduler.
     pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        if self.match_expressions.is_empty() && self.match_fields.is_empty() {
+        if self.is_empty() {
             return false;
         }
         let by_label = |r: &Requirement| r.matches(labels.get(&r.key).map(String::as_str));
@@ -74,8 +74,15 @@ impl NodeSelectorTerm {
         self.match_expressions.iter().all(by_label) && self.match_fields.iter().all(by_field)
     }
 
-    /// Both terms together: what is inside one term is ANDed.
+    fn is_empty(&self) -> bool {
+        self.match_expressions.is_empty() && self.match_fields.is_empty()
+    }
+
+    /// Both terms together: what is inside one term is ANDed. An empty term meets nothing, and so does it with another.
     pub fn and(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::default();
+        }
         let mut both = self.clone();
         both.match_expressions.extend(other.match_expressions.iter().cloned());
         both.match_fields.extend(other.match_fields.iter().cloned());
@@ -142,7 +149,7 @@ impl Toleration {
 }
 
 /// Everything a pod says about the nodes it accepts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeRequirements {
     /// Labels that must be equal, ANDed with the terms.
     pub node_selector: BTreeMap<String, String>,
@@ -223,6 +230,8 @@ mod tests {
         assert_eq!(product.len(), 4);
         assert_eq!(product.first(), Some(&term("a").and(&term("c"))));
         assert_eq!(multiply_terms(&[], &[term("c")]), vec![term("c")]);
+        let nothing = NodeSelectorTerm::default();
+        assert_eq!(multiply_terms(std::slice::from_ref(&nothing), &[term("c")]), vec![nothing], "still meets no node");
     }
 
     #[test]

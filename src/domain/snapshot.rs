@@ -22,6 +22,8 @@ pub enum ClaimPhase {
     Bound,
     Pending,
     Lost,
+    /// Being deleted: no new pod may use it.
+    Leaving,
 }
 
 /// A kind and its units over all nodes.
@@ -100,19 +102,29 @@ fn count_kinds(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<KindCou
         if smaller(gpu.kind.memory_mib, count.kind.memory_mib) {
             count.kind = gpu.kind.clone();
         }
-        count.total += gpu.total;
-        count.free += gpu.free;
-        count.used += gpu.used;
-        count.held += gpu.held;
-        count.unhealthy += gpu.unhealthy;
-        count.unusable += gpu.unusable;
+        // Anyone can write an absurd number into an object of theirs; it must not stop the count.
+        for (sum, more) in [
+            (&mut count.total, gpu.total),
+            (&mut count.free, gpu.free),
+            (&mut count.used, gpu.used),
+            (&mut count.held, gpu.held),
+            (&mut count.unhealthy, gpu.unhealthy),
+            (&mut count.unusable, gpu.unusable),
+            (&mut count.physical, gpu.physical),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
         count.largest_free = count.largest_free.max(gpu.free);
-        count.physical += gpu.physical;
     }
+    // Waiting pods are mostly copies of a few: what they accept is looked for once for all of a sort.
+    let mut sorts: BTreeMap<&NodeRequirements, Resources> = BTreeMap::new();
     for pod in pending {
-        for id in acceptable_kinds(nodes, pod) {
+        sorts.entry(&pod.requirements).or_default().add(&pod.requests);
+    }
+    for (requirements, requests) in sorts {
+        for id in acceptable_kinds(nodes, requirements, &requests) {
             if let Some(count) = kinds.get_mut(id) {
-                count.pending += pod.requests.other(&count.kind.resource);
+                count.pending = count.pending.saturating_add(requests.other(&count.kind.resource));
             }
         }
     }
@@ -123,14 +135,14 @@ fn smaller(size: Option<u64>, than: Option<u64>) -> bool {
     size.is_some_and(|size| than.is_none_or(|than| size < than))
 }
 
-/// The kinds of the resource that a pod asks for on the nodes that it accepts. It is demand for each of them, since it
-/// may take any.
-fn acceptable_kinds<'a>(nodes: &'a [Arc<NodeState>], pod: &PendingPod) -> BTreeSet<&'a str> {
-    let asked = |kind: &Kind| pod.requests.other(&kind.resource) > 0;
+/// The kinds of the resources asked for on the nodes that are acceptable. A pod that accepts several is demand for each of
+/// them, since it may take any.
+fn acceptable_kinds<'a>(nodes: &'a [Arc<NodeState>], requirements: &NodeRequirements, requests: &Resources) -> BTreeSet<&'a str> {
     let mut ids = BTreeSet::new();
     for node in nodes {
-        let mut kinds = node.gpus.iter().map(|gpu| &gpu.kind).filter(|kind| asked(kind)).peekable();
-        if kinds.peek().is_some() && pod.requirements.select(node.name(), &node.facts.labels) {
+        let asked = |kind: &&Arc<Kind>| requests.other(&kind.resource) > 0;
+        let mut kinds = node.gpus.iter().map(|gpu| &gpu.kind).filter(asked).peekable();
+        if kinds.peek().is_some() && requirements.select(node.name(), &node.facts.labels) {
             ids.extend(kinds.map(|kind| kind.id.as_str()));
         }
     }

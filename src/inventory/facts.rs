@@ -160,6 +160,7 @@ fn set(total: &mut Resources, name: &str, text: &str, owner: &str) {
 
 pub fn claim(claim: Claim) -> Decoded<ClaimPhase> {
     let phase = match claim.status.phase.as_str() {
+        _ if claim.metadata.deletion_timestamp.is_some() => ClaimPhase::Leaving,
         "Bound" => ClaimPhase::Bound,
         "Lost" => ClaimPhase::Lost,
         _ => ClaimPhase::Pending,

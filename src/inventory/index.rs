@@ -129,6 +129,8 @@ impl Index {
                 self.dirty.extend(self.usage.drain().map(|(name, _)| name));
                 self.pods = HashMap::with_capacity(pods.len());
                 for (key, pod) in pods {
+                    // A list made by hand may name a pod twice.
+                    self.remove_pod(&key);
                     self.set_pod(key, pod);
                 }
             }

@@ -16,6 +16,7 @@ const SHARED: &str = "nvidia.com/gpu.shared";
 
 const PRODUCT: &str = "nvidia.com/gpu.product";
 const REPLICAS: &str = "nvidia.com/gpu.replicas";
+const STRATEGY: &str = "nvidia.com/gpu.sharing-strategy";
 
 /// Labels that name a product where Feature Discovery does not run, in order of preference.
 const FALLBACK_PRODUCTS: [&str; 4] = [
@@ -33,7 +34,9 @@ pub fn pools(labels: &BTreeMap<String, String>, capacity: &Resources, allocatabl
         .into_iter()
         .filter_map(|resource| pool(resource, labels, capacity.other(resource), allocatable.other(resource)))
         .collect();
-    if pools.is_empty() && count_label(labels) > 0 {
+    // With MIG strategy `mixed` the cards may all be partitioned: then no whole one is missing.
+    let partitioned = capacity.other.keys().any(|name| name.starts_with("nvidia.com/mig-"));
+    if pools.is_empty() && count_label(labels) > 0 && !partitioned {
         pools.extend(promised(labels));
     }
     pools
@@ -61,7 +64,7 @@ fn pool(resource: &str, labels: &BTreeMap<String, String>, capacity: u64, alloca
     let replicas = label(REPLICAS).and_then(|value| value.parse().ok()).unwrap_or(1).max(1);
     let shared = marks.shared || resource == SHARED;
     let sharing = match (shared, marks.mig) {
-        (true, _) if label("nvidia.com/gpu.sharing-strategy") == Some("mps") => Sharing::Mps,
+        (true, _) if label(STRATEGY) == Some("mps") => Sharing::Mps,
         (true, _) => Sharing::TimeSliced,
         (false, Some(_)) => Sharing::Mig,
         (false, None) => Sharing::Exclusive,
@@ -76,9 +79,14 @@ fn pool(resource: &str, labels: &BTreeMap<String, String>, capacity: u64, alloca
     let mut own_labels: BTreeMap<String, String> =
         product_label.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     if shared {
-        id.push_str(&format!(".shared-{replicas}"));
-        if let Some(value) = label(REPLICAS) {
-            own_labels.insert(REPLICAS.to_owned(), value.to_owned());
+        let way = if sharing == Sharing::Mps { "mps" } else { "shared" };
+        id.push_str(&format!(".{way}-{replicas}"));
+        if resource == SHARED {
+            // Pods ask for it by another name, so it is another kind.
+            id.push_str(".renamed");
+        }
+        for key in [REPLICAS, STRATEGY] {
+            own_labels.extend(label(key).map(|value| (key.to_owned(), value.to_owned())));
         }
     }
     let kind = Kind {
@@ -87,10 +95,12 @@ fn pool(resource: &str, labels: &BTreeMap<String, String>, capacity: u64, alloca
         product: base.to_owned(),
         memory_mib: label("nvidia.com/gpu.memory").and_then(|value| value.parse().ok()).filter(|mib| *mib > 0),
         sharing,
+        mig_profile: marks.mig.map(str::to_owned),
         replicas: if shared { replicas } else { 1 },
         resource: resource.into(),
     };
-    let cards = if shared { capacity.div_ceil(replicas) } else { capacity };
+    let units = if shared { capacity.div_ceil(replicas) } else { capacity };
+    let cards = marks.mig.map_or(units, |profile| units.div_ceil(slices_of_a_card(base, profile)));
     Some(GpuPool {
         kind: Arc::new(kind),
         capacity,
@@ -99,6 +109,14 @@ fn pool(resource: &str, labels: &BTreeMap<String, String>, capacity: u64, alloca
         starting: allocatable == 0 && count_label(labels) > 0,
         labels: own_labels,
     })
+}
+
+/// How many slices of a profile such as `1g.10gb` one card holds: seven compute slices are split, four on an A30.
+/// Source: NVIDIA's MIG user guide, supported profiles.
+fn slices_of_a_card(product: &str, profile: &str) -> u64 {
+    let all = if product.contains("A30") { 4 } else { 7 };
+    let one = profile.split('g').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(1);
+    (all / one.max(1)).max(1)
 }
 
 fn count_label(labels: &BTreeMap<String, String>) -> u64 {
@@ -168,8 +186,8 @@ mod tests {
         for (pairs, resource, count, id, sharing, physical) in [
             (a100, WHOLE, 8, "nvidia-a100-sxm4-80gb", Sharing::Exclusive, 8),
             (t4, WHOLE, 4, "tesla-t4.shared-4", Sharing::TimeSliced, 1),
-            (renamed, SHARED, 40, "nvidia-l4.shared-10", Sharing::Mps, 4),
-            (mig, WHOLE, 56, "nvidia-a100-sxm4-40gb.mig-1g.5gb", Sharing::Mig, 56),
+            (renamed, SHARED, 40, "nvidia-l4.mps-10.renamed", Sharing::Mps, 4),
+            (mig, WHOLE, 56, "nvidia-a100-sxm4-40gb.mig-1g.5gb", Sharing::Mig, 8),
         ] {
             let pool = one(pairs, resource, count, count).expect(id);
             assert_eq!((pool.kind.id.as_str(), pool.kind.sharing, pool.physical), (id, sharing, physical));

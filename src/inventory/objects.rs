@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
 
+use crate::domain::lenient::null_is_default;
 use crate::domain::selector::{NodeSelectorTerm, Taint, Toleration};
 
 #[derive(Debug, serde::Deserialize)]
@@ -190,8 +191,4 @@ impl<'de> Deserialize<'de> for Text {
         }
         deserializer.deserialize_any(TextVisitor)
     }
-}
-
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

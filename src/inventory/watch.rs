@@ -155,12 +155,14 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
                 Err(error) => error,
             };
             health.restarted(self.kind);
+            let wait = pause.next().unwrap_or(LONGEST_PAUSE);
             if matches!(error, WatchError::Expired) && version.take().is_some() {
-                info!(kind = self.kind.name(), %error, "listing anew");
+                // A pause here too: a server that forgets at once would be asked for list after list.
+                info!(kind = self.kind.name(), %error, ?wait, "listing anew");
+                tokio::time::sleep(wait).await;
                 continue;
             }
             health.lost(self.kind);
-            let wait = pause.next().unwrap_or(LONGEST_PAUSE);
             warn!(kind = self.kind.name(), %error, ?wait, "the watch is lost, trying again");
             tokio::time::sleep(wait).await;
         }

@@ -197,9 +197,96 @@ fn case_34_a_quantity_that_is_garbage_is_skipped_alone() {
 
 #[test]
 fn every_total_is_the_sum_of_its_parts() {
-    for gpu in &mixed().snapshot().kinds {
+    let cluster = mixed()
+        .gpu_node("sick", A100, 81920, 8)
+        .change(|n| n["status"]["allocatable"][GPU] = json!("6"))
+        .pod("a/runs", "sick", 1)
+        .pod("a/next", "", 2)
+        .change(set_status("nominatedNodeName", json!("sick")))
+        .gpu_node("cordoned", A100, 81920, 4)
+        .change(|n| n["spec"]["unschedulable"] = json!(true))
+        .pod("a/stays", "cordoned", 1);
+    let a100 = cluster.snapshot().kinds[0].clone();
+    assert_eq!((a100.total, a100.unhealthy, a100.used, a100.held, a100.free, a100.unusable), (20, 2, 7, 2, 6, 3));
+    for gpu in &cluster.snapshot().kinds {
         assert_eq!(gpu.total, gpu.unhealthy + gpu.used + gpu.held + gpu.free + gpu.unusable, "{gpu:?}");
     }
+}
+
+#[test]
+fn absurd_numbers_do_not_stop_the_count() {
+    let most = i64::MAX.to_string();
+    let huge = |name: &str| {
+        Cluster::default().gpu_node(name, A100, 81920, 1).change(|n| {
+            n["status"]["capacity"][GPU] = json!(most);
+            n["status"]["allocatable"][GPU] = json!(most);
+        })
+    };
+    let mut cluster = huge("a");
+    for name in ["b", "c"] {
+        cluster.items.extend(huge(name).items);
+        cluster = cluster.pod(&format!("x/{name}"), "", 1).change(|p| {
+            p["spec"]["containers"][0]["resources"]["limits"][GPU] = json!(most);
+        });
+    }
+    let count = only_kind(&cluster.clone().pod("x/d", "", 1));
+    assert_eq!((count.total, count.pending), (u64::MAX, u64::MAX));
+    berth::http::hub::list_profiles(&cluster.view(&catalogue("")), "", &Default::default(), &Default::default()).expect("a list");
+}
+
+#[test]
+fn a_pod_that_a_dump_names_twice_counts_once() {
+    assert_eq!(only_kind(&node(4).pod("a/x", "gpu-a", 2).pod("a/x", "gpu-a", 2)).used, 2);
+}
+
+#[test]
+fn pod_level_requests_and_overhead_count() {
+    let cluster = node(1).pod("a/x", "gpu-a", 0).change(|pod| {
+        pod["spec"]["resources"] = json!({"requests": {"cpu": "3"}});
+        pod["spec"]["overhead"] = json!({"cpu": "250m", "memory": "1Gi"});
+    });
+    let used = cluster.snapshot().nodes[0].used.clone();
+    assert_eq!((used.cpu, used.memory, used.pods), (3250, 1 << 30, 1));
+}
+
+fn t4(name: &str, product: &str, resource: &'static str, strategy: &'static str) -> Cluster {
+    Cluster::default().gpu_node(name, product, 15360, 1).change(|n| {
+        n["metadata"]["labels"]["nvidia.com/gpu.replicas"] = json!("4");
+        n["metadata"]["labels"]["nvidia.com/gpu.sharing-strategy"] = json!(strategy);
+        for list in ["capacity", "allocatable"] {
+            n["status"][list].as_object_mut().expect("a map").remove(GPU);
+            n["status"][list][resource] = json!("4");
+        }
+    })
+}
+
+#[test]
+fn ways_of_sharing_and_names_of_resources_are_kinds_apart() {
+    let mut cluster = t4("a", "Tesla-T4-SHARED", GPU, "time-slicing");
+    cluster.items.extend(t4("b", "Tesla-T4-SHARED", GPU, "mps").items);
+    cluster.items.extend(t4("c", "Tesla-T4", "nvidia.com/gpu.shared", "time-slicing").items);
+    let snapshot = cluster.snapshot();
+    let kinds: Vec<(&str, u64)> = snapshot.kinds.iter().map(|count| (count.kind.id.as_str(), count.free)).collect();
+    assert_eq!(kinds, [("tesla-t4.mps-4", 4), ("tesla-t4.shared-4", 4), ("tesla-t4.shared-4.renamed", 4)]);
+}
+
+#[test]
+fn a_node_whose_cards_are_all_partitioned_is_not_starting() {
+    let cluster = node(8).change(|n| {
+        n["status"]["capacity"][GPU] = json!("0");
+        n["status"]["allocatable"][GPU] = json!("0");
+        n["status"]["capacity"]["nvidia.com/mig-1g.5gb"] = json!("56");
+    });
+    let snapshot = cluster.snapshot();
+    assert!(snapshot.kinds.is_empty());
+    assert_eq!(snapshot.unclassified, ["nvidia.com/mig-1g.5gb".into()]);
+}
+
+#[test]
+fn claims_count_in_the_hubs_namespace_only() {
+    let cluster = node(1).claim("here", "Bound").claim("elsewhere", "Bound").change(|c| c["metadata"]["namespace"] = json!("x"));
+    let claims = cluster.snapshot().claims.clone().expect("claims");
+    assert_eq!(claims.keys().collect::<Vec<_>>(), ["here"]);
 }
 
 #[test]

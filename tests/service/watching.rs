@@ -195,6 +195,67 @@ async fn a_history_that_is_gone_makes_a_new_list() {
 }
 
 #[actix_web::test]
+async fn a_server_that_forgets_at_once_is_not_asked_for_list_after_list() {
+    let server = apiserver(&two_gpus());
+    let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}).to_string();
+    for _ in 0..1000 {
+        server.stream(PODS).send(gone.clone()).expect("a watch");
+    }
+    let (mut inventory, _policies) = server.follow();
+    until(&mut inventory, |s| free(s) == 2).await;
+    let second_restart = async {
+        while inventory.health.numbers()[1].restarts < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let began = std::time::Instant::now();
+    tokio::time::timeout(Duration::from_secs(20), second_restart).await.expect("in time");
+    assert!(began.elapsed() > Duration::from_millis(400), "two lists within {:?}", began.elapsed());
+}
+
+#[actix_web::test]
+async fn an_error_that_is_not_410_resumes_and_counts_as_a_loss() {
+    let server = apiserver(&two_gpus());
+    let (first, second) = (server.stream(PODS), server.stream(PODS));
+    let (mut inventory, _policies) = server.follow();
+    until(&mut inventory, |s| free(s) == 2).await;
+    first
+        .send(json!({"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "no"}}).to_string())
+        .expect("a watch");
+    second.send(event("ADDED", &Cluster::default().pod("x/y", "gpu-a", 1).items[0], 102)).expect("a watch");
+    until(&mut inventory, |s| free(s) == 1).await;
+    assert_eq!(server.script.lists.lock().expect("a lock").iter().filter(|path| *path == PODS).count(), 1);
+    assert_eq!(inventory.health.numbers()[1].restarts, 1);
+}
+
+#[actix_web::test]
+async fn a_nominated_pod_holds_its_place_until_it_is_bound() {
+    let server = apiserver(&two_gpus());
+    let pods = server.stream(PODS);
+    let (mut inventory, _policies) = server.follow();
+    until(&mut inventory, |s| free(s) == 2).await;
+    let waiting =
+        Cluster::default().pod("x/y", "", 1).change(|p| p["status"] = json!({"phase": "Pending", "nominatedNodeName": "gpu-a"}));
+    pods.send(event("ADDED", &waiting.items[0], 101)).expect("a watch");
+    until(&mut inventory, |s| s.kinds[0].held == 1 && free(s) == 1).await;
+    pods.send(event("MODIFIED", &Cluster::default().pod("x/y", "gpu-a", 1).items[0], 102)).expect("a watch");
+    until(&mut inventory, |s| s.kinds[0].held == 0 && s.kinds[0].used == 1 && free(s) == 1).await;
+}
+
+#[actix_web::test]
+async fn a_new_list_forgets_what_is_not_in_it() {
+    let server = apiserver(&two_gpus().gpu_node("gpu-b", A100, 81920, 4));
+    let nodes = server.stream(NODES);
+    let (mut inventory, _policies) = server.follow();
+    until(&mut inventory, |s| free(s) == 6).await;
+    server.script.objects.lock().expect("a lock").insert(NODES.to_owned(), two_gpus().items);
+    nodes
+        .send(json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "gone"}}).to_string())
+        .expect("a watch");
+    until(&mut inventory, |s| free(s) == 2 && s.nodes.len() == 1).await;
+}
+
+#[actix_web::test]
 async fn a_long_list_is_read_page_by_page() {
     let mut cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 2000);
     for number in 0..1201 {

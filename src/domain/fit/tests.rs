@@ -19,6 +19,7 @@ fn node(name: &str, gpus: u64) -> NodeFacts {
         product: "NVIDIA-L4".into(),
         memory_mib: None,
         sharing: Sharing::Exclusive,
+        mig_profile: None,
         replicas: 1,
         resource: GPU.into(),
     };
