@@ -1,6 +1,7 @@
 //! Wiring: configuration in, sources and servers started, and stopped in the right order.
 
 mod follow;
+mod reload;
 mod serve;
 mod source;
 
@@ -9,7 +10,7 @@ use std::path::Path;
 use thiserror::Error;
 
 pub use serve::{ServeArgs, serve};
-pub use source::look_once;
+pub use source::{Source, look_once};
 
 use crate::catalogue::{Catalogue, ConfigErrors};
 use crate::domain::node::Policy;
@@ -42,7 +43,7 @@ pub enum AppError {
     Setup(String),
 }
 
-/// Reads the catalogue, or takes the built-in one.
+/// Reads the catalogue of a command that answers once, or takes the built-in one.
 pub fn load_catalogue(file: Option<&Path>) -> Result<Catalogue, AppError> {
     let Some(file) = file else { return Ok(Catalogue::built_in()?) };
     let text = read(file)?;

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::app::{self, ServeArgs};
+use crate::app::{self, ServeArgs, Source};
 use crate::catalogue::Catalogue;
 use crate::domain::report::GpuReport;
 use crate::http::View;
@@ -66,20 +66,6 @@ enum Command {
         #[command(flatten)]
         options: OptionsArgs,
     },
-}
-
-/// Where the inventory comes from: the live cluster, unless a file is named.
-#[derive(Clone, Debug, Args)]
-pub struct Source {
-    /// Read `kubectl get nodes,pods,pvc -A -o json` (or YAML) from a file instead of the cluster
-    #[arg(long, value_name = "FILE")]
-    pub from: Option<PathBuf>,
-    /// The catalogue; without it the built-in one serves
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The kubeconfig of the cluster; without it $KUBECONFIG, ~/.kube/config or the pod's own account
-    #[arg(long, value_name = "FILE", conflicts_with = "from")]
-    pub kubeconfig: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -13,15 +13,13 @@ pub mod user;
 
 use std::sync::Arc;
 
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, Error, HttpRequest, HttpResponse, Resource, body, dev, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use tokio::sync::watch;
 
 use crate::catalogue::Catalogue;
 use crate::domain::report::Freshness;
 use crate::domain::snapshot::Snapshot;
 use crate::inventory::Inventory;
-use crate::metrics::Metrics;
 use crate::profiles::offer::Context;
 use identity::Identities;
 use problem::Problem;
@@ -34,7 +32,6 @@ pub struct Service {
     pub access: Access,
     /// The path below which the hub's proxy reaches Berth, such as `/services/berth/`.
     pub prefix: String,
-    pub metrics: Metrics,
 }
 
 /// How callers prove who they are.
@@ -72,9 +69,11 @@ impl View {
     }
 }
 
-/// Routes for the hub and for users. Those for users answer below the service prefix too; those for the hub do not,
-/// since whatever comes that way comes from a browser.
-pub fn routes(config: &mut web::ServiceConfig, prefix: &str) {
+/// Everything of the first port: the service's state and its routes. Those for users answer below the service prefix too;
+/// those for the hub do not, since whatever comes that way comes from a browser.
+pub fn configure(config: &mut web::ServiceConfig, service: web::Data<Service>) {
+    let prefix = service.prefix.clone();
+    config.app_data(service).default_service(web::to(not_found));
     config.service(resource("/api/v1/hub/profile-list", web::post().to(hub::profile_list)));
     config.service(resource("/api/v1/hub/spawn-options", web::post().to(hub::spawn_options)));
     let below = prefix.trim_end_matches('/');
@@ -97,41 +96,6 @@ async fn method_not_allowed(request: HttpRequest) -> Problem {
 
 async fn not_found(request: HttpRequest) -> Problem {
     Problem::new(404, "not-found", format!("There is nothing at {}.", request.path()))
-}
-
-/// The application of one worker.
-pub fn app(
-    service: web::Data<Service>,
-) -> App<
-    impl dev::ServiceFactory<
-        dev::ServiceRequest,
-        Config = (),
-        Response = dev::ServiceResponse<impl body::MessageBody>,
-        Error = Error,
-        InitError = (),
-    >,
-> {
-    let prefix = service.prefix.clone();
-    App::new()
-        .app_data(service)
-        .wrap(from_fn(count_requests))
-        .configure(|config| routes(config, &prefix))
-        .default_service(web::to(not_found))
-}
-
-/// Counts by route template, never by path: a path is the caller's to invent.
-async fn count_requests(
-    service: web::Data<Service>,
-    request: dev::ServiceRequest,
-    next: Next<impl body::MessageBody>,
-) -> Result<dev::ServiceResponse<impl body::MessageBody>, Error> {
-    let started = std::time::Instant::now();
-    let pattern = request.match_pattern();
-    let response = next.call(request).await?;
-    let below = service.prefix.trim_end_matches('/');
-    let route = pattern.as_deref().map_or("unmatched", |route| route.strip_prefix(below).unwrap_or(route));
-    service.metrics.observe_request(route, response.status().as_u16(), started.elapsed());
-    Ok(response)
 }
 
 /// JSON that no cache may keep: every answer is about now.

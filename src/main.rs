@@ -1,3 +1,5 @@
+//! The program: parses the command line and runs the command. Everything else is in the library.
+
 use std::process::ExitCode;
 
 use berth::cli::Cli;

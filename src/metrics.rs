@@ -3,12 +3,42 @@
 
 use std::time::Duration;
 
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, body, dev, web};
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::domain::snapshot::{KindCount, Snapshot};
+use crate::http::Service;
+use crate::http::problem::Problem;
 use crate::inventory::Health;
+
+/// Counts each request by route template, never by path: a path is the caller's to invent. Wraps the application.
+pub async fn count_requests(
+    metrics: web::Data<Metrics>,
+    service: web::Data<Service>,
+    request: dev::ServiceRequest,
+    next: Next<impl body::MessageBody>,
+) -> Result<dev::ServiceResponse<impl body::MessageBody>, Error> {
+    let started = std::time::Instant::now();
+    let pattern = request.match_pattern();
+    let response = next.call(request).await?;
+    let below = service.prefix.trim_end_matches('/');
+    let route = pattern.as_deref().map_or("unmatched", |route| route.strip_prefix(below).unwrap_or(route));
+    metrics.observe_request(route, response.status().as_u16(), started.elapsed());
+    Ok(response)
+}
+
+/// `GET /metrics` of the second port.
+pub async fn scrape(metrics: web::Data<Metrics>, service: web::Data<Service>) -> Result<HttpResponse, Problem> {
+    let snapshot = service.inventory.snapshot();
+    let text = metrics.render(snapshot.as_deref(), &service.inventory.health).map_err(|error| {
+        tracing::error!(%error, "metrics could not be written");
+        Problem::new(500, "internal", "Berth could not write its metrics.")
+    })?;
+    Ok(HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text))
+}
 
 /// Upper bounds in seconds; answers come from memory, so most are far below a millisecond.
 const BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
@@ -42,7 +72,7 @@ impl Metrics {
         Ok(Self { registry, requests, seconds, reload_failed })
     }
 
-    pub fn observe_request(&self, route: &str, status: u16, took: Duration) {
+    fn observe_request(&self, route: &str, status: u16, took: Duration) {
         self.requests.with_label_values(&[route, &status.to_string()]).inc();
         self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
@@ -52,7 +82,7 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format.
-    pub fn render(&self, snapshot: Option<&Snapshot>, health: &Health) -> prometheus::Result<String> {
+    fn render(&self, snapshot: Option<&Snapshot>, health: &Health) -> prometheus::Result<String> {
         let moment = Registry::new();
         if let Some(snapshot) = snapshot {
             register_gpus(&moment, snapshot)?;

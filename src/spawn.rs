@@ -10,11 +10,12 @@ mod storage;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::catalogue::WhenFull;
+use crate::catalogue::{Profile, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::Availability;
+use crate::domain::snapshot::Snapshot;
 use crate::profiles::User;
-use crate::profiles::offer::Context;
+use crate::profiles::offer::{Context, default_request};
 use crate::profiles::plan::{Plan, Request, plan};
 use crate::profiles::refusal::Refusal;
 use options::Settled;
@@ -59,6 +60,16 @@ pub fn answer(context: &Context<'_>, user: &User, base: &Base, options: &Value) 
         patch: patch::build(&settled.slug, &request, &plan, snapshot, context.catalogue),
         hold: None,
     })
+}
+
+/// The patch of a profile with every option at its default, whoever asks and whatever the cluster looks like: what the hook
+/// applies while Berth is away.
+pub fn fallback_patch(context: &Context<'_>, profile: &Profile) -> SpawnPatch {
+    let unseen = Snapshot::default();
+    let snapshot = context.snapshot.unwrap_or(&unseen);
+    let request = default_request(profile, None, context.catalogue);
+    let plan = plan(&request, snapshot, &Base::default(), context.catalogue);
+    patch::build(&profile.slug, &request, &plan, snapshot, context.catalogue)
 }
 
 /// The slug and the plan of a user's options, whether or not they would be refused for want of room.

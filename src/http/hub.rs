@@ -116,7 +116,8 @@ pub fn patch(view: &View, prefix: &str, user: &User, base: &Base, options: &Valu
 }
 
 /// The default profile, if it is fit for everyone at any time: no GPU, open to all. It asks nothing of the user, and it
-/// is the same for all callers, since the hook keeps one for everybody.
+/// is the same for all callers, since the hook keeps one for everybody. It does not depend on what Berth has seen: a
+/// Berth that has just started must not take it away.
 fn fallback(view: &View, list: &ProfileList) -> Option<Fallback> {
     let profile = view.catalogue.profiles.iter().find(|profile| profile.default)?;
     if profile.gpu.is_some() || !profile.access.groups.is_empty() {
@@ -124,9 +125,7 @@ fn fallback(view: &View, list: &ProfileList) -> Option<Fallback> {
     }
     let mut offer = list.profiles.iter().find(|offer| offer.slug == profile.slug)?.clone();
     offer.profile_options.clear();
-    let options = serde_json::json!({"profile": profile.slug});
-    let answer = spawn::answer(&view.context(""), &User::default(), &Base::default(), &options).ok()?;
-    Some(Fallback { profile: offer, patch: answer.patch })
+    Some(Fallback { profile: offer, patch: spawn::fallback_patch(&view.context(""), profile) })
 }
 
 async fn read<T: DeserializeOwned>(body: web::Payload) -> Result<T, Problem> {

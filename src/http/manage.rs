@@ -1,8 +1,8 @@
-//! The second port, for the kubelet and Prometheus alone. A NetworkPolicy closes it to everybody else.
+//! Life and readiness on the second port, for the kubelet alone. A NetworkPolicy closes it to everybody but Prometheus.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::{HttpResponse, Responder, web};
+use actix_web::{Responder, web};
 
 use super::Service;
 use super::problem::Problem;
@@ -12,10 +12,7 @@ use super::problem::Problem;
 pub struct Stopping(pub AtomicBool);
 
 pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/livez", web::get().to(livez))
-        .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(metrics));
+    config.route("/livez", web::get().to(livez)).route("/readyz", web::get().to(readyz));
 }
 
 /// Alive means that requests are answered; it never depends on the apiserver.
@@ -32,13 +29,4 @@ async fn readyz(service: web::Data<Service>, stopping: web::Data<Stopping>) -> R
         return Err(Problem::new(503, "no-inventory", "The cluster has not been listed yet."));
     }
     Ok("ok\n")
-}
-
-async fn metrics(service: web::Data<Service>) -> Result<impl Responder, Problem> {
-    let view = service.view();
-    let text = service.metrics.render(view.snapshot.as_deref(), &service.inventory.health).map_err(|error| {
-        tracing::error!(%error, "metrics could not be written");
-        Problem::new(500, "internal", "Berth could not write its metrics.")
-    })?;
-    Ok(HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text))
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::User;
 use super::choices::{OptionOffer, gpu_nodes, options};
-use super::plan::{Request, allowed_kinds, plan};
+use super::plan::{Request, allowed_kinds, default_count, plan};
 use super::refusal::Refusal;
 use super::slug;
 use crate::catalogue::{Catalogue, Profile, SharedCodeUse, WhenFull};
@@ -72,27 +72,29 @@ pub struct Context<'a> {
 /// The offers of one user: never none.
 ///
 /// # Errors
-/// When no profile admits the user, or all that do need a node that is not there. KubeSpawner would start the hub's
+/// When no profile admits the user, or all that do need a node that is not there. KubeSpawner would start the hub's own
 /// bare pod from an empty list.
 pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Offer>, Refusal> {
     let catalogue = context.catalogue;
     let mut offers = Vec::new();
     for profile in catalogue.profiles.iter().filter(|profile| user.may_use(profile)) {
+        let request = |node| default_request(profile, node, catalogue);
         match (&profile.per_node, context.snapshot) {
-            (None, _) => offers.push(offer(context, &default_request(profile, None), false, base)),
+            (None, _) => offers.push(offer(context, request(None), false, base)),
             // Which nodes there are is not known yet.
             (Some(_), None) => {}
             (Some(per_node), Some(snapshot)) => {
                 let Some(gpu) = &profile.gpu else { continue };
-                let nodes = gpu_nodes(&default_request(profile, None), gpu, snapshot);
+                let nodes = gpu_nodes(&request(None), gpu, snapshot);
                 let many = nodes.len() > per_node.max_entries as usize;
                 if let (true, Some((freest, ..))) = (many, nodes.first()) {
-                    offers.push(offer(context, &default_request(profile, Some(freest.name())), true, base));
+                    offers.push(offer(context, request(Some(freest.name())), true, base));
                 } else {
                     let mut names: Vec<&str> = nodes.iter().map(|(node, ..)| node.name()).collect();
                     names.sort_unstable();
-                    let on_node = |name: &&str| offer(context, &default_request(profile, Some(*name)), false, base);
-                    offers.extend(names.iter().map(on_node));
+                    for name in names {
+                        offers.push(offer(context, request(Some(name)), false, base));
+                    }
                 }
             }
         }
@@ -103,25 +105,35 @@ pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Off
         first.default = true;
     }
     if offers.is_empty() {
-        let text = format!("There is no profile that {} may use. Ask the administrator of this hub for access.", user.name);
-        return Err(Refusal::NotAllowed(text));
+        return Err(nothing_to_offer(context, user));
     }
     Ok(offers)
 }
 
+fn nothing_to_offer(context: &Context<'_>, user: &User) -> Refusal {
+    if !context.catalogue.profiles.iter().any(|profile| user.may_use(profile)) {
+        let text = format!("There is no profile that {} may use. Ask the administrator of this hub for access.", user.name);
+        return Refusal::NotAllowed(text);
+    }
+    if context.snapshot.is_none() {
+        return Refusal::NoInventory;
+    }
+    Refusal::Full("No node with a GPU can be used now. Try again later, or tell the administrator of this hub.".to_owned())
+}
+
 /// A profile with every option at its default.
-pub fn default_request<'a>(profile: &'a Profile, node: Option<&'a str>) -> Request<'a> {
+pub fn default_request<'a>(profile: &'a Profile, node: Option<&'a str>, catalogue: &Catalogue) -> Request<'a> {
     Request {
         profile,
         kind: None,
         gpus: profile.gpu.as_ref().map_or(0, |gpu| gpu.counts.first().copied().unwrap_or(1)),
         node,
         image: &profile.image,
-        shared_code: profile.shared_code == SharedCodeUse::Required,
+        shared_code: profile.shared_code == SharedCodeUse::Required && catalogue.shared_code.enabled,
     }
 }
 
-fn offer(context: &Context<'_>, request: &Request<'_>, node_choice: bool, base: &Base) -> Offer {
+fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &Base) -> Offer {
     let profile = request.profile;
     let (slug, title) = match request.node {
         None => (profile.slug.clone(), profile.title.clone()),
@@ -129,12 +141,13 @@ fn offer(context: &Context<'_>, request: &Request<'_>, node_choice: bool, base: 
         Some(node) => (slug::on_node(&profile.slug, node), profile.title.replace("{node}", node)),
     };
     // With a choice of nodes the offer is about all of them; only its default is about one.
-    let asked = if node_choice { default_request(profile, None) } else { request.clone() };
+    let mut asked = if node_choice { Request { node: None, ..request.clone() } } else { request.clone() };
     let mut availability = Availability::Unknown;
     let mut reasons = vec!["there is no picture of the cluster yet".to_owned()];
     let mut kinds = Vec::new();
     let mut profile_options = Map::new();
     if let Some(snapshot) = context.snapshot {
+        asked.gpus = default_count(&asked, snapshot, base, context.catalogue);
         let assessment = plan(&asked, snapshot, base, context.catalogue).assessment;
         availability = assessment.availability;
         reasons = assessment.reasons;

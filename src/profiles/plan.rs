@@ -61,6 +61,17 @@ pub fn plan<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, cata
     plans.min_by_key(|plan| plan.assessment.availability).unwrap_or_else(|| impossible(request))
 }
 
+/// How many GPUs a request takes where the user does not say: the first of the profile's counts that some node could
+/// serve, or the first of all.
+pub fn default_count(request: &Request<'_>, snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> u32 {
+    let Some(gpu) = &request.profile.gpu else { return 0 };
+    let possible = |gpus: &&u32| {
+        let asked = Request { gpus: **gpus, ..request.clone() };
+        plan(&asked, snapshot, base, catalogue).assessment.availability != Availability::Never
+    };
+    gpu.counts.iter().find(possible).copied().unwrap_or(request.gpus)
+}
+
 /// The kinds that a profile and the user's choices leave.
 pub fn allowed_kinds<'a>(gpu: &GpuRequest, request: &Request<'_>, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a KindCount> {
     let on_node = request.node.and_then(|name| snapshot.node(name));
@@ -131,11 +142,14 @@ fn plan_for<'a>(
 
 /// No kind of GPU in the cluster is one that the request allows.
 fn impossible<'a>(request: &Request<'_>) -> Plan<'a> {
-    let reason = match (request.kind, request.node) {
-        (Some(kind), _) => format!("no node offers {kind} to this profile"),
-        (None, Some(node)) => format!("{node} has no GPU that this profile allows"),
-        (None, None) => "no node has a GPU that this profile allows".to_owned(),
+    let what = match (request.gpus, request.kind) {
+        (0 | 1, None) => "a GPU that this profile allows".to_owned(),
+        (0 | 1, Some(kind)) => format!("a GPU of kind {kind} that this profile allows"),
+        (gpus, None) => format!("{gpus} GPUs that this profile allows for one server"),
+        (gpus, Some(kind)) => format!("{gpus} GPUs of kind {kind} that this profile allows for one server"),
     };
+    let who = request.node.map_or_else(|| "no node has".to_owned(), |node| format!("{node} does not have"));
+    let reason = format!("{who} {what}");
     Plan {
         required: Vec::new(),
         avoid: None,

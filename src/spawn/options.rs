@@ -7,7 +7,7 @@ use crate::domain::base::Base;
 use crate::domain::snapshot::Snapshot;
 use crate::profiles::User;
 use crate::profiles::offer::{Context, default_request};
-use crate::profiles::plan::Request;
+use crate::profiles::plan::{Request, default_count};
 use crate::profiles::refusal::Refusal;
 use crate::profiles::slug::{self, Resolved};
 use crate::profiles::{choices, offer};
@@ -52,6 +52,8 @@ pub fn settle<'a>(options: &Value, context: &Context<'a>, user: &User, base: &Ba
     };
     let wanted = match options.get("profile") {
         None | Some(Value::Null) => default_slug(context, user, base)?,
+        // KubeSpawner takes an empty word for none.
+        Some(Value::String(slug)) if slug.is_empty() => default_slug(context, user, base)?,
         Some(Value::String(slug)) => slug.clone(),
         Some(_) => return Err(Refusal::Malformed("The option profile is not a word.".to_owned())),
     };
@@ -65,8 +67,11 @@ pub fn settle<'a>(options: &Value, context: &Context<'a>, user: &User, base: &Ba
         settled.choose(key, value, context.catalogue, snapshot)?;
     }
     if settled.profile.per_node.is_some() && settled.node.is_none() {
-        settled.node = Some(freest_node(settled.profile, snapshot)?);
+        settled.node = Some(freest_node(&settled.request(), snapshot)?);
         settled.slug = slug_of(&settled);
+    }
+    if !options.get("gpus").is_some_and(Value::is_string) {
+        settled.gpus = default_count(&settled.request(), snapshot, base, context.catalogue);
     }
     Ok(settled)
 }
@@ -89,7 +94,8 @@ fn profile<'a>(wanted: &str, catalogue: &'a Catalogue, snapshot: &Snapshot, user
             return Err(Refusal::UnknownProfile(text));
         }
         Resolved::Unknown => {
-            let text = format!("There is no profile {}. Choose one from the list.", shown(wanted));
+            let text =
+                format!("The profile {} is not offered here any more, or never was. Choose one from the list.", shown(wanted));
             return Err(Refusal::UnknownProfile(text));
         }
     };
@@ -97,7 +103,7 @@ fn profile<'a>(wanted: &str, catalogue: &'a Catalogue, snapshot: &Snapshot, user
         let text = format!("You may not use the profile {}. Ask the administrator of this hub for access.", shown(wanted));
         return Err(Refusal::NotAllowed(text));
     }
-    let request = default_request(profile, None);
+    let request = default_request(profile, None, catalogue);
     let mut settled = Settled {
         slug: String::new(),
         profile,
@@ -118,10 +124,11 @@ fn slug_of(settled: &Settled<'_>) -> String {
     }
 }
 
-fn freest_node(profile: &Profile, snapshot: &Snapshot) -> Result<String, Refusal> {
-    let nodes = profile.gpu.as_ref().map(|gpu| choices::gpu_nodes(&default_request(profile, None), gpu, snapshot));
+/// The freest node that the other options leave.
+fn freest_node(request: &Request<'_>, snapshot: &Snapshot) -> Result<String, Refusal> {
+    let nodes = request.profile.gpu.as_ref().map(|gpu| choices::gpu_nodes(request, gpu, snapshot));
     let freest = nodes.into_iter().flatten().next().map(|(node, ..)| node.name().to_owned());
-    freest.ok_or_else(|| Refusal::NeverFits("No node of this cluster has a GPU that can be used now.".to_owned()))
+    freest.ok_or_else(|| Refusal::NeverFits("No node of this cluster has such GPUs that can be used now.".to_owned()))
 }
 
 impl Settled<'_> {
@@ -136,10 +143,17 @@ impl Settled<'_> {
                 }
                 self.kind = (value != choices::ANY_KIND).then(|| value.to_owned());
             }
-            ("gpus", Some(gpu)) => match value.parse().ok().filter(|count| gpu.counts.contains(count)) {
-                Some(count) => self.gpus = count,
+            ("gpus", Some(gpu)) => match gpu.counts.iter().find(|count| count.to_string() == value) {
+                Some(count) => self.gpus = *count,
                 None => return unknown(format!("{} is not a number of GPUs that {} offers.", shown(value), self.profile.slug)),
             },
+            ("node", Some(_)) if self.node.as_deref().is_some_and(|node| node != value) => {
+                return unknown(format!(
+                    "The profile {} is for the node {} alone.",
+                    self.slug,
+                    self.node.as_deref().unwrap_or_default()
+                ));
+            }
             ("node", Some(_)) if self.profile.per_node.is_some() => match snapshot.node(value) {
                 Some(node) => {
                     self.node = Some(node.name().to_owned());

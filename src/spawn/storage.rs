@@ -80,6 +80,7 @@ pub fn check_claims(catalogue: &Catalogue, snapshot: &Snapshot) -> Result<(), Re
         let trouble = match claims.get(name) {
             Some(ClaimPhase::Bound | ClaimPhase::Pending) => continue,
             Some(ClaimPhase::Lost) => "has lost its volume",
+            Some(ClaimPhase::Leaving) => "is being deleted",
             None => "does not exist",
         };
         return Err(Refusal::MissingClaim(format!(

@@ -100,7 +100,7 @@ fn offers_patches_and_explanations_come_from_the_dump() {
 #[test]
 fn a_refusal_is_a_sentence_on_standard_error_and_exit_1() {
     let error = refused(&["spawn", "--from", &dump(), "--user", "ada", "--options", "{\"profile\":\"nothing\"}"], 1);
-    assert!(error.contains("There is no profile “nothing”"), "{error}");
+    assert!(error.contains("The profile “nothing” is not offered here any more, or never was"), "{error}");
     let error = refused(&["gpus", "--from", "/no/such/file"], 1);
     assert!(error.contains("/no/such/file can't be read"), "{error}");
 }

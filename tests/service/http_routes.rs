@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::from_fn;
 use actix_web::{App, test, web};
+use berth::catalogue::Catalogue;
 use berth::domain::node::Policy;
 use berth::http::identity::Identities;
 use berth::http::manage::{self, Stopping};
 use berth::http::openapi::Document;
 use berth::http::{self, Access, Service};
 use berth::inventory;
-use berth::metrics::Metrics;
+use berth::metrics::{Metrics, count_requests, scrape};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use utoipa::OpenApi;
@@ -20,15 +22,17 @@ use crate::cluster::{Cluster, catalogue, mixed};
 const TOKEN: &str = "the-hub's-token";
 
 fn service(cluster: Option<&Cluster>, access: Access) -> web::Data<Service> {
-    let catalogue = catalogue("");
+    service_with(cluster, access, catalogue(""))
+}
+
+fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalogue) -> web::Data<Service> {
     let (mut publisher, inventory) = inventory::new();
     if let Some(cluster) = cluster {
         let policy = Policy { tolerate: catalogue.tolerate.clone() };
         publisher.publish_dump(&cluster.text(), &catalogue.namespace, &policy).expect("a dump");
     }
     let (_, catalogue) = watch::channel(Arc::new(catalogue));
-    let metrics = Metrics::new().expect("metrics");
-    web::Data::new(Service { inventory, catalogue, access, prefix: "/services/berth/".into(), metrics })
+    web::Data::new(Service { inventory, catalogue, access, prefix: "/services/berth/".into() })
 }
 
 pub fn tokens(api: &str) -> Access {
@@ -49,7 +53,8 @@ impl Answer {
 }
 
 async fn ask(service: &web::Data<Service>, method: Method, path: &str, token: Option<&str>, body: Vec<u8>) -> Answer {
-    let app = test::init_service(http::app(service.clone())).await;
+    let app = App::new().configure(|config| http::configure(config, service.clone()));
+    let app = test::init_service(app).await;
     let mut request = test::TestRequest::default().method(method).uri(path).set_payload(body);
     if let Some(token) = token {
         request = request.insert_header(("authorization", format!("Bearer {token}")));
@@ -171,7 +176,23 @@ async fn before_the_first_inventory_spawns_wait_and_the_list_is_unknown() {
     check_problem(&post(&service, SPAWN, Some(TOKEN), ada()).await, 503, "no-inventory");
     let list = post(&service, LIST, Some(TOKEN), ada()).await.json();
     assert_eq!(list["profiles"][0]["berth"]["availability"], "unknown");
-    assert_eq!(list["fallback"], Value::Null);
+    assert_eq!(list["fallback"]["profile"]["slug"], "cpu", "a Berth that has just started does not take the fallback away");
+    assert_eq!(list["fallback"]["patch"]["extra_resource_limits"]["nvidia.com/gpu"], Value::Null);
+}
+
+#[actix_web::test]
+async fn a_default_profile_that_is_not_for_everyone_at_any_time_is_no_fallback() {
+    for (config, has_fallback) in [
+        ("profiles: [{slug: a, title: A, image: ml-cpu}]", true),
+        ("profiles: [{slug: a, title: A, image: ml-cpu, access: {groups: [lab]}}]", false),
+        ("profiles: [{slug: a, title: A, image: ml-gpu, gpu: {}}]", false),
+    ] {
+        let service = service_with(Some(&mixed().claim("other", "Bound")), Access::Open, catalogue(config));
+        let mut call = ada();
+        call["user"]["groups"] = json!(["lab"]);
+        let list = post(&service, LIST, None, call).await.json();
+        assert_eq!(!list["fallback"].is_null(), has_fallback, "{config}");
+    }
 }
 
 #[actix_web::test]
@@ -200,25 +221,34 @@ async fn the_second_port_tells_life_readiness_and_numbers() {
     let stopping = web::Data::new(Stopping::default());
     for (cluster, ready) in [(None, 503), (Some(mixed()), 200)] {
         let service = service(cluster.as_ref(), tokens("http://127.0.0.1:1"));
-        let counted = post(&service, LIST, Some(TOKEN), ada()).await;
-        assert_eq!(counted.status, StatusCode::OK);
-        get(&service, "/services/berth/profiles", None).await;
-        let app = App::new().app_data(service.clone()).app_data(stopping.clone()).configure(manage::routes);
+        let metrics = web::Data::new(Metrics::new().expect("metrics"));
+        let app = App::new().app_data(metrics.clone()).wrap(from_fn(count_requests));
+        let app = test::init_service(app.configure(|config| http::configure(config, service.clone()))).await;
+        for path in ["/services/berth/profiles", "/api/v1/gpus", "/services/berth/api/v1/gpus", "/some/name"] {
+            test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+        }
+        let app = App::new().app_data(service.clone()).app_data(stopping.clone()).app_data(metrics.clone());
+        let app = app.configure(manage::routes).route("/metrics", web::get().to(scrape));
         let app = test::init_service(app).await;
         let ask = |path: &'static str| test::call_service(&app, test::TestRequest::get().uri(path).to_request());
         assert_eq!(ask("/livez").await.status(), 200);
         assert_eq!(ask("/readyz").await.status(), ready);
-        let metrics = String::from_utf8(test::read_body(ask("/metrics").await).await.to_vec()).expect("text");
-        assert!(metrics.contains("berth_http_requests_total{route=\"/api/v1/hub/profile-list\",status=\"200\"} 1"), "{metrics}");
-        assert!(metrics.contains("berth_http_requests_total{route=\"/profiles\",status=\"401\"} 1"), "{metrics}");
+        let text = String::from_utf8(test::read_body(ask("/metrics").await).await.to_vec()).expect("text");
+        for line in [
+            "berth_http_requests_total{route=\"/profiles\",status=\"401\"} 1",
+            "berth_http_requests_total{route=\"/api/v1/gpus\",status=\"401\"} 2",
+            "berth_http_requests_total{route=\"unmatched\",status=\"404\"} 1",
+            "berth_watch_restarts_total{kind=\"pods\"} 0",
+            "berth_skipped_objects_total{kind=\"nodes\"} 0",
+            "berth_catalogue_reload_failed 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
         let a100 = "{product=\"NVIDIA-A100-SXM4-80GB\",resource=\"nvidia.com/gpu\",sharing=\"exclusive\"}";
         for (name, value) in [("", 8), ("_free", 3), ("_used", 5), ("_held", 0), ("_unhealthy", 0), ("_unusable", 0)] {
-            assert_eq!(metrics.contains(&format!("berth_gpus{name}{a100} {value}\n")), ready == 200, "{name}\n{metrics}");
+            assert_eq!(text.contains(&format!("berth_gpus{name}{a100} {value}\n")), ready == 200, "{name}\n{text}");
         }
-        for line in ["berth_watch_restarts_total{kind=\"pods\"} 0", "berth_skipped_objects_total{kind=\"nodes\"} 0"] {
-            assert!(metrics.contains(line), "{metrics}");
-        }
-        assert_eq!(metrics.contains("berth_inventory_age_seconds "), ready == 200);
+        assert_eq!(text.contains("berth_inventory_age_seconds "), ready == 200);
     }
     stopping.0.store(true, std::sync::atomic::Ordering::Relaxed);
     let app = App::new().app_data(service(Some(&mixed()), Access::Open)).app_data(stopping).configure(manage::routes);

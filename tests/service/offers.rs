@@ -203,3 +203,46 @@ fn an_inventory_that_was_never_seen_makes_offers_of_unknown_availability() {
     assert_eq!(slugs(offers), ["cpu", "gpu", "fine-tuning", "agent-dev"]);
     assert!(offers.iter().all(|offer| offer["berth"]["availability"] == "unknown"));
 }
+
+#[test]
+fn the_default_count_is_the_first_that_some_node_could_serve() {
+    let config = "profiles:\n- {slug: gpu, title: GPU, image: ml-gpu, gpu: {counts: [4, 2, 1]}}\n";
+    let offers = offers(&Cluster::default().gpu_node("a", A100, 81920, 2), config);
+    assert_eq!(offers[0]["berth"]["availability"], "now");
+    let choices = &offers[0]["profile_options"]["gpus"]["choices"];
+    assert_eq!((&choices["2"]["default"], &choices["1"]["default"], choices.get("4")), (&json!(true), &json!(false), None));
+}
+
+#[test]
+fn who_has_only_nodes_to_choose_from_is_told_when_there_are_none() {
+    let config = "profiles:\n- {slug: on, title: 'On {node}', image: ml-gpu, gpu: {}, perNode: {}}\n";
+    let none = Cluster::default().node("cpu-1").view(&catalogue(config));
+    let unseen = berth::http::View { snapshot: None, ..mixed().view(&catalogue(config)) };
+    for (view, status) in [(none, 409), (unseen, 503)] {
+        assert_eq!(list_profiles(&view, "", &user(&[]), &Base::default()).expect_err("a refusal").status, status);
+    }
+}
+
+#[test]
+fn an_old_picture_is_offered_with_its_age() {
+    let mut view = mixed().view(&catalogue(""));
+    view.freshness.stale = true;
+    view.freshness.observed_at = "2026-01-31T12:00:00Z".to_owned();
+    let list = list_profiles(&view, "", &user(&[]), &Base::default()).expect("a list");
+    assert_eq!((list.stale, list.observed_at.as_str()), (true, "2026-01-31T12:00:00Z"));
+    let gpu = list.profiles.iter().find(|offer| offer.slug == "gpu").expect("gpu");
+    assert!(gpu.description.ends_with("5 of 10 GPUs free (as of 2026-01-31T12:00:00Z)"), "{}", gpu.description);
+}
+
+#[test]
+fn a_base_that_tolerates_opens_the_nodes_it_tolerates() {
+    let cluster =
+        Cluster::default().node("cpu-1").change(|n| n["spec"]["taints"] = json!([{"key": "team", "effect": "NoSchedule"}]));
+    let tolerating: Base =
+        serde_json::from_value(json!({"tolerations": [{"key": "team", "operator": "Exists"}]})).expect("a base");
+    let requesting: Base = serde_json::from_value(json!({"requests": {"cpu": "15500m"}})).expect("a base");
+    let cpu =
+        |cluster: &Cluster, base: &Base| by_slug(&offered(cluster, "", &user(&[]), base), "cpu")["berth"]["availability"].clone();
+    assert_eq!([cpu(&cluster, &Base::default()), cpu(&cluster, &tolerating)], ["never", "now"]);
+    assert_eq!(cpu(&Cluster::default().node("cpu-1"), &requesting), "never", "the hub's other containers take the room");
+}

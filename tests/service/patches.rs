@@ -157,7 +157,7 @@ fn a_pin_goes_by_name_and_prefers_nothing() {
 
 #[test]
 fn absent_options_mean_the_default_profile() {
-    for options in [Value::Null, json!({}), json!({"profile": null})] {
+    for options in [Value::Null, json!({}), json!({"profile": null}), json!({"profile": ""})] {
         assert_eq!(answer(&mixed(), "", options).expect("a patch")["profile"], "cpu");
     }
 }
@@ -193,6 +193,8 @@ fn a_missing_or_lost_claim_is_named_before_the_pod_waits_for_it() {
     let (status, reason, detail) = refused(&claims("Lost"), "", Value::Null);
     assert_eq!((status, reason), (422, "missing-claim"));
     assert!(detail.contains("berth-models has lost its volume"), "{detail}");
+    let leaving = claims("Bound").change(|c| c["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+    assert!(refused(&leaving, "", Value::Null).2.contains("berth-models is being deleted"));
     let (_, _, detail) = refused(&mixed().claim("other", "Bound"), "", Value::Null);
     assert!(detail.contains("berth-notebooks does not exist in the namespace jupyterhub"), "{detail}");
 }
@@ -267,7 +269,8 @@ fn forged_options_are_refused_in_words() {
         (json!({"profile": "gpu", "gpus": 2}), 400, "malformed"),
         (json!({"profile": "gpu", "gpus": {"a": []}}), 400, "malformed"),
         (json!({"profile": "nothing"}), 422, "unknown-profile"),
-        (json!({"profile": ""}), 422, "unknown-profile"),
+        (json!({"profile": "gpu", "gpus": "+1"}), 422, "unknown-option"),
+        (json!({"profile": "gpu-on-gpu-a", "node": "gpu-b"}), 422, "unknown-option"),
         (json!({"profile": "gpu-on-gone"}), 422, "unknown-profile"),
         (json!({"profile": "gpu", "gpus": "3"}), 422, "unknown-option"),
         (json!({"profile": "gpu", "gpus": "-1"}), 422, "unknown-option"),
@@ -353,4 +356,71 @@ fn two_resources_are_never_asked_for_together() {
     });
     let limits = &patched(&cluster, "", json!({"profile": "gpu"}))["extra_resource_limits"];
     assert_eq!((&limits["nvidia.com/gpu.shared"], &limits[GPU]), (&json!("1"), &Value::Null), "the one that is free");
+}
+
+#[test]
+fn a_kind_alone_picks_a_node_that_has_it() {
+    let options = json!({"profile": "gpu-on", "gpu-kind": "tesla-t4"});
+    assert_eq!(answer(&mixed(), "", options).expect("a patch")["profile"], "gpu-on-gpu-b");
+}
+
+#[test]
+fn without_a_number_the_first_that_fits_is_taken() {
+    let config = "profiles: [{slug: gpu, title: GPU, image: ml-gpu, gpu: {counts: [4, 2]}}]";
+    let cluster = Cluster::default().gpu_node("a", A100, 81920, 2);
+    assert_eq!(patched(&cluster, config, Value::Null)["extra_resource_limits"][GPU], "2");
+}
+
+#[test]
+fn what_the_catalogue_says_of_the_pod_is_sent() {
+    let config = "imagePullSecrets: [harbor-pull]\nimagePullPolicy: Always\nregistry: registry.example.org/library\n\
+                  profiles: [{slug: a, title: A, image: ml-cpu, schedulerName: packer, priorityClassName: low, environment: {A: b}}]";
+    let patch = patched(&mixed(), config, Value::Null);
+    assert_eq!(patch["image"], "registry.example.org/library/jupyter-ml-cpu:1.0");
+    assert_eq!(patch["image_pull_secrets"], json!([{"name": "harbor-pull"}]));
+    let words = [&patch["image_pull_policy"], &patch["scheduler_name"], &patch["priority_class_name"]];
+    assert_eq!(words, ["Always", "packer", "low"]);
+    assert_eq!(patch["environment"], json!({"A": "b", "NVIDIA_VISIBLE_DEVICES": "void"}));
+    assert_eq!(patch["extra_annotations"], json!({"berth/profile": "a"}));
+}
+
+#[test]
+fn avoiding_gpu_nodes_and_the_shared_code_are_both_required() {
+    let config = "sharedCode: {enabled: true}\ntolerate: [node-role.kubernetes.io/control-plane]\nprofiles: [{slug: a, title: A, image: ml-cpu, avoidGpuNodes: required, sharedCode: required}]";
+    let terms = patched(&with_control_plane(), config, Value::Null)["node_affinity_required"].clone();
+    let keys: Vec<&str> =
+        terms[0]["matchExpressions"].as_array().expect("a term").iter().map(|r| r["key"].as_str().expect("a key")).collect();
+    assert_eq!(keys, ["node-role.kubernetes.io/control-plane", "nvidia.com/gpu.product"]);
+    let inert = config.replace("enabled: true", "enabled: false");
+    let answer = answer(&with_control_plane(), &inert, Value::Null).expect("a patch");
+    assert!(!answer["summary"].as_str().expect("a summary").contains("shared code"), "{answer}");
+}
+
+#[test]
+fn what_can_come_is_refused_too_where_the_profile_does_not_wait() {
+    let config = "profiles: [{slug: gpu, title: GPU, image: ml-gpu, gpu: {}, whenFull: refuse}]";
+    let cordoned = Cluster::default().gpu_node("a", A100, 81920, 1).change(|n| n["spec"]["unschedulable"] = json!(true));
+    let (status, _, detail) = refused(&cordoned, config, json!({"profile": "gpu"}));
+    assert_eq!(status, 409);
+    assert!(detail.contains("a: the node is cordoned"), "{detail}");
+}
+
+#[test]
+fn ways_of_sharing_are_kept_apart_by_their_label() {
+    let node = |name: &str, strategy: &str| {
+        Cluster::default().gpu_node(name, "Tesla-T4-SHARED", 15360, 1).change(|n| {
+            n["metadata"]["labels"]["nvidia.com/gpu.replicas"] = json!("4");
+            n["metadata"]["labels"]["nvidia.com/gpu.sharing-strategy"] = json!(strategy);
+        })
+    };
+    let mut cluster = node("a", "time-slicing");
+    cluster.items.extend(node("b", "mps").items);
+    let config = "profiles: [{slug: gpu, title: GPU, image: ml-gpu, gpu: {sharing: [mps]}}]";
+    let term = patched(&cluster, config, Value::Null)["node_affinity_required"][0]["matchExpressions"].clone();
+    assert!(
+        term.as_array()
+            .expect("a term")
+            .contains(&json!({"key": "nvidia.com/gpu.sharing-strategy", "operator": "In", "values": ["mps"]})),
+        "{term}"
+    );
 }

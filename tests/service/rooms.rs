@@ -11,7 +11,7 @@ fn allowed_rooms() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("catalogue", vec!["domain"]),
         ("profiles", vec!["domain", "catalogue"]),
         ("spawn", vec!["domain", "catalogue", "profiles"]),
-        ("http", vec!["domain", "inventory", "catalogue", "profiles", "spawn", "metrics"]),
+        ("http", vec!["domain", "inventory", "catalogue", "profiles", "spawn"]),
     ])
 }
 
