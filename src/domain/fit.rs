@@ -131,9 +131,11 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if !facts.ready {
         return starting(Obstacle::NotReady);
     }
-    let cordon = Taint { key: UNSCHEDULABLE.to_owned(), value: None, effect: "NoSchedule".to_owned() };
-    if facts.cordoned && pod.requirements.untolerated(&[cordon]).is_some() {
-        return starting(Obstacle::Cordoned);
+    if facts.cordoned {
+        let cordon = Taint { key: UNSCHEDULABLE.to_owned(), value: None, effect: "NoSchedule".to_owned() };
+        if pod.requirements.untolerated(&[cordon]).is_some() {
+            return starting(Obstacle::Cordoned);
+        }
     }
     if let Some(taint) = pod.requirements.untolerated(&facts.taints) {
         let text = format!("{}:{}", taint.key, taint.effect);
@@ -145,17 +147,18 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if let (Some(state), Some(_)) = (&facts.reconfiguring, &pod.gpu) {
         return starting(Obstacle::Reconfiguring(state.clone()));
     }
-    let short = shortage(&node.free(), pod);
-    match short {
-        Some((resource, needed, free)) => Verdict::of(Availability::Busy, Obstacle::Full { resource, needed, free }),
+    match shortage(&node.free, pod) {
+        Some((resource, needed, free)) => {
+            Verdict::of(Availability::Busy, Obstacle::Full { resource: resource.into(), needed, free })
+        }
         None => Verdict { availability: Availability::Now, obstacle: None },
     }
 }
 
 fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
     let (resource, needed, allocatable) = shortage(&node.facts.allocatable, pod)?;
-    let mut pools = node.facts.pools.iter().filter(|pool| pool.kind.resource == resource);
-    if pods_gpu_is(pod, &resource)
+    let mut pools = node.facts.pools.iter().filter(|pool| *pool.kind.resource == *resource);
+    if pods_gpu_is(pod, resource)
         && let Some(pool) = pools.next()
     {
         if pool.starting {
@@ -166,7 +169,7 @@ fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
             return Some(Verdict::of(Availability::Starting, obstacle));
         }
     }
-    Some(Verdict::of(Availability::Never, Obstacle::TooSmall { resource, needed, allocatable }))
+    Some(Verdict::of(Availability::Never, Obstacle::TooSmall { resource: resource.into(), needed, allocatable }))
 }
 
 fn pods_gpu_is(pod: &PodShape, resource: &str) -> bool {
@@ -174,12 +177,11 @@ fn pods_gpu_is(pod: &PodShape, resource: &str) -> bool {
 }
 
 /// The first resource that is short, the GPU before all others: its name, what is needed and what is there.
-fn shortage(have: &Resources, pod: &PodShape) -> Option<(Arc<str>, u64, u64)> {
+fn shortage<'a>(have: &Resources, pod: &'a PodShape) -> Option<(&'a str, u64, u64)> {
     let need = &pod.requests;
-    let gpu = pod.gpu.iter().map(|name| (name.clone(), need.other(name), have.other(name)));
+    let gpu = pod.gpu.iter().map(|name| (name.as_ref(), need.other(name), have.other(name)));
     let basic = [("cpu", need.cpu, have.cpu), ("memory", need.memory, have.memory), ("pods", need.pods, have.pods)];
-    let basic = basic.into_iter().map(|(name, needed, there)| (Arc::from(name), needed, there));
-    let other = need.other.iter().map(|(name, needed)| (name.clone(), *needed, have.other(name)));
+    let other = need.other.iter().map(|(name, needed)| (name.as_ref(), *needed, have.other(name)));
     gpu.chain(basic).chain(other).find(|(_, needed, there)| needed > there)
 }
 

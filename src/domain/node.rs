@@ -59,6 +59,8 @@ pub struct NodeState {
     pub used: Resources,
     /// Promised but not bound: pods that the scheduler nominated to this node.
     pub held: Resources,
+    /// What is neither used nor held, never below zero.
+    pub free: Resources,
     /// Why no pod should be sent here now, in plain words; empty when the node is usable.
     pub reasons: Vec<String>,
     pub gpus: Vec<NodeGpus>,
@@ -68,7 +70,10 @@ impl NodeState {
     pub fn new(facts: Arc<NodeFacts>, used: Resources, held: Resources, policy: &Policy) -> Self {
         let reasons = unusable_reasons(&facts, policy);
         let gpus = facts.pools.iter().map(|pool| count(pool, &used, &held, reasons.is_empty())).collect();
-        Self { facts, used, held, reasons, gpus }
+        let mut free = facts.allocatable.clone();
+        free.subtract(&used);
+        free.subtract(&held);
+        Self { facts, used, held, free, reasons, gpus }
     }
 
     pub fn name(&self) -> &str {
@@ -82,14 +87,6 @@ impl NodeState {
     /// Pods use or hold more of a resource than the node now offers, as while a device plugin restarts.
     pub fn overcommitted(&self) -> bool {
         self.gpus.iter().any(|gpu| gpu.used.saturating_add(gpu.held).saturating_add(gpu.unhealthy) > gpu.total)
-    }
-
-    /// What is neither used nor held, never below zero.
-    pub fn free(&self) -> Resources {
-        let mut free = self.facts.allocatable.clone();
-        free.subtract(&self.used);
-        free.subtract(&self.held);
-        free
     }
 }
 

@@ -94,7 +94,6 @@ impl<'a> GpuReport<'a> {
             physical: count.physical,
         });
         let nodes = snapshot.nodes.iter().map(|node| {
-            let free = node.free();
             let gpus = node.gpus.iter().map(|gpu| NodeGpuRow {
                 kind: &gpu.kind.id,
                 resource: &gpu.kind.resource,
@@ -109,8 +108,8 @@ impl<'a> GpuReport<'a> {
                 usable: node.usable(),
                 reasons: &node.reasons,
                 gpus: gpus.collect(),
-                cpu: Amount { allocatable: cores(node.facts.allocatable.cpu), free: cores(free.cpu) },
-                memory: Amount { allocatable: node.facts.allocatable.memory, free: free.memory },
+                cpu: Amount { allocatable: cores(node.facts.allocatable.cpu), free: cores(node.free.cpu) },
+                memory: Amount { allocatable: node.facts.allocatable.memory, free: node.free.memory },
             }
         });
         Self {

@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Sorted by name.
     pub nodes: Vec<Arc<NodeState>>,
+    /// Those of them that have GPUs, or will.
+    pub gpu_nodes: Vec<Arc<NodeState>>,
     /// Sorted by id.
     pub kinds: Vec<KindCount>,
     /// Names of GPU-like resources that no rule knows, sorted.
@@ -69,8 +71,9 @@ impl Snapshot {
         let mut unclassified: Vec<Arc<str>> = nodes.iter().flat_map(|node| node.facts.unclassified.iter().cloned()).collect();
         unclassified.sort();
         unclassified.dedup();
-        let kinds = count_kinds(&nodes, pending);
-        Self { generation, nodes, kinds, unclassified, claims }
+        let gpu_nodes: Vec<_> = nodes.iter().filter(|node| !node.gpus.is_empty()).cloned().collect();
+        let kinds = count_kinds(&gpu_nodes, pending);
+        Self { generation, nodes, gpu_nodes, kinds, unclassified, claims }
     }
 
     pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {

@@ -116,7 +116,7 @@ fn nodes(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Ch
 pub fn gpu_nodes<'a>(request: &Request<'_>, gpu: &GpuRequest, snapshot: &'a Snapshot) -> Vec<(&'a NodeState, u64, u64)> {
     let kinds: Vec<&str> = allowed_kinds(gpu, request, snapshot).map(|count| count.kind.id.as_str()).collect();
     let mut nodes: Vec<(&NodeState, u64, u64)> = snapshot
-        .nodes
+        .gpu_nodes
         .iter()
         .filter(|node| node.usable() && kinds.iter().any(|id| has_kind(node, id)))
         .map(|node| {

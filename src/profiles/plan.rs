@@ -136,7 +136,13 @@ fn plan_for<'a>(
         requirements,
         gpu: gpu.as_ref().map(|(resource, _)| resource.clone()),
     };
-    let assessment = assess(&snapshot.nodes, &shape);
+    // Nodes that can't matter are left out: the others of a pin, and those without GPUs of a pod that needs one.
+    let nodes = match (request.node, &gpu) {
+        (Some(name), _) => snapshot.node(name).map(std::slice::from_ref).unwrap_or_default(),
+        (None, Some(_)) => &snapshot.gpu_nodes,
+        (None, None) => &snapshot.nodes,
+    };
+    let assessment = assess(nodes, &shape);
     Plan { required, avoid, tolerations, gpu, shape, assessment }
 }
 
@@ -165,7 +171,7 @@ fn leaves_kinds_out(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> bool {
 }
 
 fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &GpuPool)> {
-    snapshot.nodes.iter().flat_map(|node| node.facts.pools.iter().map(|pool| (node.name(), pool)))
+    snapshot.gpu_nodes.iter().flat_map(|node| node.facts.pools.iter().map(|pool| (node.name(), pool)))
 }
 
 fn kind_terms(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> Vec<NodeSelectorTerm> {
