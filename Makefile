@@ -2,7 +2,7 @@
 PORT ?= 8080
 MANAGE_PORT ?= 9090
 
-.PHONY: help try demo test fmt schema
+.PHONY: help try demo test fmt schema chart
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1  /p' $(MAKEFILE_LIST)
@@ -35,3 +35,6 @@ fmt: ## format everything
 
 schema: ## write the catalogue's JSON Schema for the chart
 	BERTH_WRITE_SCHEMA=1 cargo test --locked --test service schema
+
+chart: ## write the chart's schema and table of values, after make schema
+	"$$(python3 tests/python_environment.py)" tests/chart/generate.py

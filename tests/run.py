@@ -57,6 +57,12 @@ def suites() -> list[Suite]:
         ),
         Suite("hook with the real KubeSpawner", python, lambda: [in_venv("-m", "pytest", "-q", "tests/hub")], {}),
         Suite(
+            "chart: templates, schemas, overlay",
+            (*python, "go"),
+            lambda: [in_venv("tests/cluster/tools.py", "chart"), in_venv("-m", "pytest", "-q", "tests/chart")],
+            {},
+        ),
+        Suite(
             "end to end: real control plane and real hub",
             cluster,
             lambda: [

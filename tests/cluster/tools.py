@@ -4,13 +4,15 @@ A checkout is thrown away after a run, the cache is not. So each family of progr
 of what pins it (go.mod and go.sum, package-lock.json): a second run finds it and builds nothing. A build happens in a
 temporary folder that is renamed at the end, so a folder that exists is complete.
 
-Run as a program it builds everything and says what it does: `python tests/cluster/tools.py`.
+Run as a program it builds what the test cluster needs and says what it does: `python tests/cluster/tools.py`. With the
+word `chart` it builds the programs of the chart's tests.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -72,6 +74,17 @@ class Tools:
     kwok: Path
     kwok_stages: Path
     proxy: Path
+
+
+@dataclass(frozen=True)
+class ChartTools:
+    """Where the programs of the chart's tests are; `schemas` is a folder."""
+
+    helm: Path
+    helm_unittest: Path
+    kubeconform: Path
+    helm_docs: Path
+    schemas: Path
 
 
 def cache_root() -> Path:
@@ -153,6 +166,24 @@ def build_proxy(family: Family, target: Path) -> None:
     run_step("proxy, configurable-http-proxy", ["npm", "ci", "--omit=dev", "--no-audit", "--no-fund"], target)
 
 
+def build_schemas(family: Family, target: Path) -> None:
+    """What apiservers of pinned versions accept, as their own source describes it: files named `<module>-<version>`.
+
+    A line of modules.txt is: module, version, the sum that go.sum would hold, the file in it.
+    """
+    for line in (family.source / "modules.txt").read_text().splitlines():
+        module, version, pinned, file = line.split()
+        say(f"{family.name}: go mod download {module}@{version}")
+        command = ["go", "mod", "download", "-json", f"{module}@{version}"]
+        # Outside any module, so that only this one is fetched and not all that it needs.
+        found = subprocess.run(command, cwd=target, check=True, capture_output=True, text=True)
+        module_facts = json.loads(found.stdout)
+        if module_facts["Sum"] != pinned:
+            raise ToolError(f"{module}@{version} is {module_facts['Sum']}, pinned is {pinned}")
+        source = Path(module_facts["Dir"]) / file
+        shutil.copyfile(source, target / f"{Path(module).name}-{version}{source.suffix}")
+
+
 GO_PINS = ("go.mod", "go.sum")
 K8S = Family(
     "kubernetes", GO_PINS, "the control plane and kubectl, about 8 minutes on 2 cores the first time", build_kubernetes,
@@ -162,7 +193,22 @@ K8S = Family(
 ETCD = Family("etcd", GO_PINS, "the apiserver's store", build_go, (("etcd", "go.etcd.io/etcd/server/v3"),))
 KWOK = Family("kwok", GO_PINS, "simulates nodes", build_kwok, (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),))
 PROXY = Family("proxy", ("package.json", "package-lock.json"), "JupyterHub's own proxy", build_proxy)
+HELM = Family("helm", GO_PINS, "installs the chart", build_go, (("helm", "helm.sh/helm/v4/cmd/helm"),))
+HELM_UNITTEST = Family(
+    "helm-unittest", GO_PINS, "tests of the chart's templates", build_go,
+    (("helm-unittest", "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"),),
+)  # fmt: skip
+KUBECONFORM = Family(
+    "kubeconform", GO_PINS, "checks manifests against schemas", build_go,
+    (("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),),
+)  # fmt: skip
+HELM_DOCS = Family(
+    "helm-docs", GO_PINS, "writes the chart's table of values", build_go,
+    (("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs"),),
+)  # fmt: skip
+SCHEMAS = Family("kubernetes-schemas", ("modules.txt",), "what Kubernetes 1.32 and the newest accept", build_schemas)
 FAMILIES = (ETCD, KWOK, PROXY, K8S)
+CHART_FAMILIES = (HELM, HELM_UNITTEST, KUBECONFORM, HELM_DOCS, SCHEMAS)
 
 
 def ensure(family: Family) -> Path:
@@ -199,9 +245,33 @@ def ensure_all() -> Tools:
     )
 
 
+def ensure_chart_tools() -> ChartTools:
+    """Every program that the chart's tests need."""
+    homes = {family.name: ensure(family) for family in CHART_FAMILIES}
+    return ChartTools(
+        helm=homes["helm"] / "helm",
+        helm_unittest=homes["helm-unittest"] / "helm-unittest",
+        kubeconform=homes["kubeconform"] / "kubeconform",
+        helm_docs=homes["helm-docs"] / "helm-docs",
+        schemas=homes["kubernetes-schemas"],
+    )
+
+
+def ensure_helm() -> Path:
+    """Helm alone: the cluster's tests install the chart with it."""
+    return ensure(HELM) / "helm"
+
+
+def wanted(words: list[str]) -> dict[str, Path]:
+    """`chart` means the chart's programs; without a word it is what the test cluster needs."""
+    if words == ["chart"]:
+        return vars(ensure_chart_tools())
+    return {**vars(ensure_all()), "helm": ensure_helm()}
+
+
 if __name__ == "__main__":
     try:
-        for name, path in vars(ensure_all()).items():
+        for name, path in wanted(sys.argv[1:]).items():
             print(f"{name:24} {path}")
     except (ToolError, OSError, subprocess.CalledProcessError) as problem:
         sys.exit(f"tools: {problem}")
