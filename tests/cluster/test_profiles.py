@@ -111,7 +111,7 @@ def test_profile_ends_in_a_running_pod_as_the_catalogue_says(guest: Guest, spawn
         assert manifests.resource_names(spawned) <= {"cpu", "memory"}
 
 
-@pytest.mark.parametrize("slug", ["cpu", "gpu", f"gpu-on-{A100}"])
+@pytest.mark.parametrize("slug", ["cpu", "gpu", "fine-tuning", "agent-dev", f"gpu-on-{A100}"])
 def test_nothing_else_of_the_hubs_own_pod_is_changed(guest: Guest, slug: str) -> None:
     base = guest.base_pod("ravi")
     check_rest_is_the_base(guest.spawn("ravi", slug), base)
