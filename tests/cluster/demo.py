@@ -31,8 +31,8 @@ NODES = (
     *(NodeSpec(f"cpu-{n}", cpu="32", memory="256Gi") for n in (1, 2)),
     nodes.control_plane_node("control-1"),
 )
-# Most of the other teams' pods at a time: enough to make kinds run out now and then.
-MOST_PODS = 45
+# The other teams' pods: enough to make kinds run out now and then.
+FEWEST_PODS, MOST_PODS = 40, 60
 SECONDS_BETWEEN_CHANGES = 1.5
 
 
@@ -47,15 +47,19 @@ class OtherTeams:
 
     def change(self) -> None:
         """One pod more, or one less."""
-        if len(self._running) < MOST_PODS and self._random.random() < 0.6:
-            name, team = f"job-{self._started}", self._random.choice(TEAMS)
-            self._started += 1
-            gpus = self._random.choice((0, 1, 1, 1, 2, 4))
-            self._kube.create(pods.manifest(name, team, gpus=gpus, cpu="2", memory="8Gi"))
-            self._running.append((name, team))
-        elif self._running:
-            name, team = self._running.pop(self._random.randrange(len(self._running)))
+        running = len(self._running)
+        if running < FEWEST_PODS or (running < MOST_PODS and self._random.random() < 0.5):
+            self._begin()
+        else:
+            name, team = self._running.pop(self._random.randrange(running))
             self._kube.delete("Pod", name, team, grace=0)
+
+    def _begin(self) -> None:
+        name, team = f"job-{self._started}", self._random.choice(TEAMS)
+        self._started += 1
+        gpus = self._random.choice((0, 1, 1, 1, 2, 2, 4))
+        self._kube.create(pods.manifest(name, team, gpus=gpus, cpu="2", memory="8Gi"))
+        self._running.append((name, team))
 
 
 def prepare(plane: ControlPlane) -> OtherTeams:
@@ -66,7 +70,7 @@ def prepare(plane: ControlPlane) -> OtherTeams:
     nodes.create(plane.kube, *NODES)
     create_claims(plane.kube, NAMESPACE)
     others = OtherTeams(plane.kube)
-    for _ in range(MOST_PODS):
+    for _ in range(FEWEST_PODS):
         others.change()
     return others
 
