@@ -144,7 +144,8 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
         let mut pause = pauses.build();
         let mut version = None;
         loop {
-            let error = match self.follow(&client, &changes, &health, &mut version).await {
+            let mut opened = false;
+            let error = match self.follow(&client, &changes, &health, &mut version, &mut opened).await {
                 Ok(()) => {
                     pause = pauses.build();
                     // A server that ends every watch at once must not be asked in a tight loop.
@@ -155,6 +156,10 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
                 Err(error) => error,
             };
             health.restarted(self.kind);
+            // A watch that had been open is a new loss, not one more try. A server that forgets is asked ever less often.
+            if opened && !matches!(error, WatchError::Expired) {
+                pause = pauses.build();
+            }
             let wait = pause.next().unwrap_or(LONGEST_PAUSE);
             if matches!(error, WatchError::Expired) && version.take().is_some() {
                 // A pause here too: a server that forgets at once would be asked for list after list.
@@ -168,13 +173,14 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
         }
     }
 
-    /// Lists if there is no version to resume from, then reads one watch to its regular end.
+    /// Lists if there is no version to resume from, then reads one watch to its regular end. Says whether it was open.
     async fn follow(
         &self,
         client: &Client,
         changes: &mpsc::Sender<Change>,
         health: &Health,
         version: &mut Option<String>,
+        opened: &mut bool,
     ) -> Result<(), WatchError> {
         let from = match version {
             Some(version) => version.clone(),
@@ -193,6 +199,7 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
         let request = Request::new(&self.path).watch(&parameters, &from)?;
         let stream = in_time(client.request_stream(request)).await?.map_err(expired)?;
         health.heard(self.kind);
+        *opened = true;
         let mut stream = pin!(stream);
         let mut line = Vec::new();
         loop {
