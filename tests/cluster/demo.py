@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import shutil
 import signal
 import threading
 
@@ -75,26 +76,47 @@ def prepare(plane: ControlPlane) -> OtherTeams:
     return others
 
 
-def main() -> None:
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    print("Starting etcd, Kubernetes, simulated nodes and the hub: about half a minute.", flush=True)
+def show(plane: ControlPlane) -> None:
+    """The hub, and change in the cluster, for as long as everything lives."""
     token = secrets.token_urlsafe(24)
-    with ControlPlane() as plane:
-        others = prepare(plane)
-        with Berth(plane, token) as berth, Hub(plane, berth=BerthAddress(berth.url, token)) as hub:
-            berth.start(hub.api_url, CATALOGUE)
-            print(
-                f"\n  Open {hub.url} and log in with any name and password, such as ada; admin is the administrator.\n"
-                f"  Berth itself: {berth.url}/openapi.json, its numbers: http://{berth.manage}/metrics\n"
-                "  Servers start but hold no notebook: the nodes are simulated.\n\n"
-                "Ctrl-C ends everything.",
-                flush=True,
-            )
-            while not ended.wait(SECONDS_BETWEEN_CHANGES):
-                others.change()
-        print("\nStopping.", flush=True)
+    others = prepare(plane)
+    with Berth(plane, token) as berth, Hub(plane, berth=BerthAddress(berth.url, token)) as hub:
+        berth.start(hub.api_url, CATALOGUE)
+        print(
+            f"\n  Open {hub.url} and log in with any name and password, such as ada; admin is the administrator.\n"
+            f"  Berth itself: {berth.url}/openapi.json, its numbers: http://{berth.manage}/metrics\n"
+            "  Servers start but hold no notebook: the nodes are simulated.\n\n"
+            "Ctrl-C ends everything.",
+            flush=True,
+        )
+        turn = threading.Event()
+        while not turn.wait(SECONDS_BETWEEN_CHANGES):
+            others.change()
+
+
+def interrupt(*_: object) -> None:
+    """Ends the demo wherever it is; what ends it is not interrupted in turn."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> None:
+    for number in ENDS:
+        signal.signal(number, interrupt)
+    print("Starting etcd, Kubernetes, simulated nodes and the hub: about half a minute.", flush=True)
+    try:
+        plane = ControlPlane()
+        try:
+            with plane:
+                show(plane)
+        finally:
+            shutil.rmtree(plane.folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
 
 
 if __name__ == "__main__":
