@@ -46,10 +46,12 @@ def helm(*arguments: str | Path) -> Outcome:
     return Outcome(ended.returncode, ended.stdout, ended.stderr)
 
 
-def render(values: Path = DEFAULT, settings: Sequence[str] = (), *, namespace: str = NAMESPACE) -> Outcome:
+def render(
+    values: Path = DEFAULT, settings: Sequence[str] = (), *, release: str = "berth", namespace: str = NAMESPACE
+) -> Outcome:
     """`helm template`, as `helm install` would render it."""
     more = [part for setting in settings for part in ("--set-json", setting)]
-    return helm("template", "berth", CHART, "--namespace", namespace, "--values", values, *more)
+    return helm("template", release, CHART, "--namespace", namespace, "--values", values, *more)
 
 
 def pod_spec(deployment: Json) -> Json:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from generate import CHART
 from rendering import EVERYTHING, render
+
+NULL_MEANS_SOMETHING = {"storage.className"}
+
+
+def keys(values: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Every key of the values, at each depth."""
+    for key, inner in values.items():
+        yield f"{path}{key}"
+        if isinstance(inner, dict):
+            yield from keys(inner, f"{path}{key}.")
+
+
+KEYS = list(keys(yaml.safe_load((CHART / "values.yaml").read_text())))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +44,26 @@ from rendering import EVERYTHING, render
         ("serviceMonitor.enable=true", "'enable' not allowed"),
         ('tolerations=[{"kee": "x"}]', "'kee' not allowed"),
         ('affinity={"nodeAfinity": {}}', "'nodeAfinity' not allowed"),
+        ('image.repository="registry.example.org/library/berth:1.2.3"', "at '/image/repository'"),
+        ('image.repository="berth:1.2.3"', "at '/image/repository'"),
+        ('hub.release=""', "at '/hub/release'"),
+        ('hub.release="my hub"', "at '/hub/release'"),
+        ("hub.release=2024", "at '/hub/release': got number, want string"),
+        ('hub.appLabel="my hub"', "at '/hub/appLabel'"),
+        ('hub.baseUrl="/lab"', "at '/hub/baseUrl'"),
+        ('hub.baseUrl="/a b/"', "at '/hub/baseUrl'"),
+        ('hub.baseUrl="/lab//"', "at '/hub/baseUrl'"),
+        ('storage.className="SeaweedFS"', "at '/storage/className'"),
+        ('storage.className="a..b"', "at '/storage/className'"),
+        ('networkPolicy.apiServer.cidrs=["10.0.0.1"]', "at '/networkPolicy/apiServer/cidrs/0'"),
+        ('networkPolicy.apiServer.cidrs=["10.0.0.256/32"]', "at '/networkPolicy/apiServer/cidrs/0'"),
+        ('networkPolicy.apiServer.cidrs=["10.0.0.0/33"]', "at '/networkPolicy/apiServer/cidrs/0'"),
+        ('networkPolicy.apiServer.cidrs=["fd00::/129"]', "at '/networkPolicy/apiServer/cidrs/0'"),
+        ('networkPolicy.apiServer.cidrs=["abc/8"]', "at '/networkPolicy/apiServer/cidrs/0'"),
+        ("networkPolicy.apiServer.ports=[null]", "at '/networkPolicy/apiServer/ports/0'"),
+        ('networkPolicy.metricsFrom=[{"ipBlock": {}}]', "missing property 'cidr'"),
+        ('networkPolicy.metricsFrom=[{"ipBlock": {"cidr": "anywhere"}}]', "/ipBlock/cidr'"),
+        ('resources.limits.memory="1e"', "at '/resources/limits/memory'"),
         # The catalogue's own schema.
         ('catalogue.profile="x"', "at '/catalogue': additional properties 'profile'"),
         ('catalogue.profiles[0].slgu="x"', "at '/catalogue/profiles/0': additional properties 'slgu'"),
@@ -43,6 +80,44 @@ def test_a_typing_error_is_named_where_it_stands(setting: str, named: str) -> No
     assert not outcome.out
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'image.repository="localhost:5000/a_b/c-d/berth"',
+        'image.repository="berth"',
+        'hub.release="2024"',
+        'hub.baseUrl="/"',
+        'hub.baseUrl="/~lab/jupyter-2.0/"',
+        'storage.className=""',
+        'storage.className="csi.example.org"',
+        'storage.models.size="1e12"',
+        'networkPolicy.apiServer.cidrs=["0.0.0.0/0", "255.1.20.199/32", "::/0", "2001:db8::1/128"]',
+        'networkPolicy.metricsFrom=[{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]',
+        'resources.limits.memory="1e9"',
+        "resources.limits.memory=1e9",
+    ],
+)
+def test_what_kubernetes_takes_is_not_refused(setting: str) -> None:
+    assert render(EVERYTHING, [setting]).said == ""
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in NULL_MEANS_SOMETHING])
+def test_no_value_can_be_null(key: str) -> None:
+    """Helm takes a null for the wish to have no such key: a switch that is not there would be off."""
+    outcome = render(settings=[f"{key}=null"])
+    parent, _, name = key.rpartition(".")
+    at = "".join(f"/{part}" for part in parent.split(".") if part)
+    assert outcome.status != 0
+    assert f"at '{at}': missing property '{name}'" in outcome.said, outcome.said
+    assert not outcome.out
+
+
+@pytest.mark.parametrize("key", sorted(NULL_MEANS_SOMETHING))
+def test_null_is_taken_where_it_means_something(key: str) -> None:
+    assert key in KEYS
+    assert render(settings=[f"{key}=null"]).status == 0
+
+
 def test_the_built_in_catalogue_is_right_for_the_schema(built_in: Path) -> None:
     assert render(built_in).status == 0
 
@@ -57,6 +132,7 @@ def test_the_built_in_catalogue_is_right_for_the_schema(built_in: Path) -> None:
         (['catalogue={"namespace": "lab", "profiles": [{"slug": "a", "title": "A"}]}'], "install with --namespace lab"),
         (['catalogue={"registry": "registry.example.org"}'], "catalogue.profiles is missing"),
         (["serviceMonitor.enabled=true"], "name it in networkPolicy.metricsFrom"),
+        (['podAnnotations={"checksum/catalogue": "x"}'], "podAnnotations has checksum/catalogue"),
     ],
 )
 def test_contradictions_are_told_in_a_sentence(settings: list[str], sentence: str) -> None:

@@ -63,6 +63,23 @@ def test_every_object_is_one_that_kubernetes_takes(
     assert "Skipped: 0" in said
 
 
+@pytest.mark.parametrize("word", ["2024", "1e3", "true"])
+def test_words_that_look_like_numbers_stay_words(tools: ChartTools, schemas: Path, word: str) -> None:
+    settings = [
+        *(f'{key}="{word}"' for key in ("hub.release", "hub.appLabel", "hub.tokenSecret.name", "hub.tokenSecret.key")),
+        *(f'{key}="{word}"' for key in ("storage.className", "storage.notebooks.name", "image.tag")),
+        *(f'{key}={{"a": "{word}"}}' for key in ("podAnnotations", "nodeSelector", "serviceMonitor.labels")),
+        f'image.pullSecrets=["{word}"]',
+    ]
+    rendered = render(EVERYTHING, settings, release=word, namespace=word)
+    good, said = conforms(tools, schemas, VERSIONS[-1], rendered.out)
+    assert good, said
+    deployment = rendered.only("Deployment")
+    assert deployment["metadata"]["namespace"] == word
+    assert deployment["metadata"]["labels"]["app.kubernetes.io/instance"] == word
+    assert pod_spec(deployment)["volumes"][0]["secret"]["items"] == [{"key": word, "path": word}]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     ("kind", "path", "named"),
