@@ -44,6 +44,8 @@ RETRY_SECONDS = 0.2  # a Berth that restarts refuses connections for a moment, a
 MOST_SENT_BYTES = 256 * 1024
 MOST_READ_BYTES = 2 * 1024 * 1024  # decoding more would hold up the hub's only loop
 SHOWN = ("slug", "display_name")
+OURS = {"profile_list", "pre_spawn_hook"}
+HOOKS_FAULT = ("bad-request", "not-found", "method-not-allowed")  # Berth's words for a call that no user can mend
 TEMPLATES = str(Path(__file__).parent / "templates")
 
 UNAVAILABLE = "The GPU service does not answer. Please try again in a minute; if it lasts, tell your administrator."
@@ -60,12 +62,24 @@ def configure(
     c: Config, *, url: str, token: str, template_dir: str = TEMPLATES, fallback_file: str = "berth-fallback.json"
 ) -> None:
     """Put Berth into the hub's configuration. In the stock chart the working directory is the hub's data folder."""
-    sections = [section for section in (c.KubeSpawner, c.Spawner) if "pre_spawn_hook" in section]
-    earlier_hook = sections[0].pre_spawn_hook if sections else None
-    berth = _Berth(url, token, Path(fallback_file).absolute(), earlier_hook)
-    c.KubeSpawner.profile_list = berth.profile_list
-    c.KubeSpawner.pre_spawn_hook = berth.pre_spawn_hook
-    c.KubeSpawner.additional_profile_form_template_paths.append(template_dir)
+    if not token:
+        app_log.error("Berth: the token is empty: give berth_hub.configure the one of hub.services.berth")
+    # A spawner class of the site's own has a section of its own, and what is set there wins.
+    own = [c[name] for name in c if name not in ("KubeSpawner", "Spawner") and OURS & set(c[name])]
+    hooks = [section.pre_spawn_hook for section in (*own, c.KubeSpawner, c.Spawner) if "pre_spawn_hook" in section]
+    berth = _Berth(url, token, Path(fallback_file).absolute(), hooks[0] if hooks else None)
+    for section in (*own, c.KubeSpawner):
+        section.profile_list = berth.profile_list
+        section.pre_spawn_hook = berth.pre_spawn_hook
+        for name in ("options_form", "profile_form_template"):
+            if name in section:
+                app_log.error("Berth: %s is set, so users do not see Berth's form: take it out", name)
+    paths = c.KubeSpawner.additional_profile_form_template_paths
+    if isinstance(paths, str | tuple | list):
+        paths = [paths] if isinstance(paths, str) else paths
+        c.KubeSpawner.additional_profile_form_template_paths = [*paths, template_dir]
+    else:  # nothing was set: traitlets adds to the default
+        paths.append(template_dir)
 
 
 class _Berth:
@@ -87,7 +101,7 @@ class _Berth:
         if accepted and pending == spawner.pending:  # no longer pending: that spawn ended before KubeSpawner asked
             return [accepted]
         try:
-            answer = await self._ask("profile-list", spawner)
+            answer = await self._ask("profile-list", await _with_group_overrides(spawner))
             match answer.get("profiles"):
                 case [_, *_] as profiles if all(map(_is_profile, profiles)):
                     self._remember(_fallback_of(answer.get("fallback"), profiles))
@@ -129,7 +143,7 @@ class _Berth:
             raise _Down("its answer holds no profile and patch")
         except _Down as down:
             wanted, fallback = spawner.user_options.get("profile"), self._fallback
-            if not fallback or (wanted and wanted != fallback["profile"]["slug"]):
+            if not fallback or wanted not in (None, "", fallback["profile"]["slug"]):
                 app_log.error("Berth: %s. %s cannot start %s", down, spawner.user.name, wanted or "the default profile")
                 raise _refusal(503, UNAVAILABLE) from down
             app_log.error("Berth: %s. %s starts with the fallback", down, spawner.user.name)
@@ -139,6 +153,9 @@ class _Berth:
         """Berth's answer; _Down if there is none, web.HTTPError if it says no."""
         try:
             body = json.dumps({**_question(spawner), **more}).encode()
+        except Exception as error:
+            raise _Down(f"what this hub asks of a pod cannot be told ({type(error).__name__}: {error})") from error
+        try:
             if len(body) > MOST_SENT_BYTES:
                 raise _refusal(413, "These server options are too large.")
             try:
@@ -161,7 +178,7 @@ class _Berth:
             raise _Down("it refuses the token: give berth_hub.configure the one of hub.services.berth, restart the hub")
         if 400 <= response.code < 500 and kind == "application/problem+json":
             match answer:
-                case {"detail": str(sentence)} if sentence:
+                case {"detail": str(sentence), **more_said} if sentence and more_said.get("reason") not in HOOKS_FAULT:
                     raise _refusal(response.code, sentence)
         raise _Down(f"{self._url} answered {response.code} {kind}: {response.body[:200]!r}")
 
@@ -263,6 +280,30 @@ def _question(spawner: KubeSpawner) -> dict[str, Any]:
     }
 
 
+class _Preview:
+    """A spawner on which something is tried: what is changed here stays here."""
+
+    apply_group_overrides, _apply_overrides = KubeSpawner.apply_group_overrides, KubeSpawner._apply_overrides
+
+    def __init__(self, spawner: KubeSpawner) -> None:
+        self._spawner = spawner
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._spawner, name)
+        if isinstance(value, (dict, list)):
+            value = copy.deepcopy(value)
+            setattr(self, name, value)
+        return value
+
+
+async def _with_group_overrides(spawner: KubeSpawner) -> Any:
+    """The hub applies them when it starts a server, and what it then asks for counts on the form already."""
+    preview = _Preview(spawner)
+    with suppress(Exception):  # what is wrong with them the spawn tells
+        await preview.apply_group_overrides()
+    return preview
+
+
 _POWERS = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
@@ -328,12 +369,20 @@ def _listed(entries: Any) -> list[Any]:
 
 def _as_api(entries: Any) -> list[dict[str, Any]]:
     """The entries as the API spells them: KubeSpawner takes snake_case keys, and models of its client, too."""
-    fields = [entry.to_dict() if hasattr(entry, "to_dict") else entry for entry in _listed(entries)]
-    return [{_camel(key): value for key, value in each.items() if value is not None} for each in fields]
+    return [_plain(entry) for entry in _listed(entries)]
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, dict):
+        return {_camel(key): _plain(each) for key, each in value.items() if each is not None}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _camel(key: str) -> str:
-    return re.sub("_([a-z])", lambda match: match[1].upper(), key)
+    # Keys with a slash name a resource, which is spelt as it is.
+    return key if "/" in key else re.sub("_([a-z])", lambda match: match[1].upper(), key)
 
 
 _REPLACE = (object, lambda _base, patch: patch)

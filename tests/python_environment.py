@@ -1,5 +1,5 @@
-"""Owns the Python environment of the tests: made once from `requirements.txt`, kept in the user's cache, found again
-by its hash.
+"""Owns the Python environments of the tests: each made once from a file such as `requirements.txt`, kept in the user's
+cache, found again by its hash.
 
 Prints the path of its interpreter and nothing else to standard output, so that a Makefile can say `$(python3
 tests/python_environment.py) -m pytest`. Standard library only: it runs before anything is installed.
@@ -25,15 +25,15 @@ def cache_root() -> Path:
     return Path(base) / "berth"
 
 
-def venv_home() -> Path:
+def venv_home(requirements: Path = REQUIREMENTS) -> Path:
     """Named by what is installed and by whom: another Python needs other wheels."""
-    pins = REQUIREMENTS.read_bytes() + sys.version.encode() + os.path.realpath(sys.executable).encode()
+    pins = requirements.read_bytes() + sys.version.encode() + os.path.realpath(sys.executable).encode()
     return cache_root() / f"venv-{hashlib.sha256(pins).hexdigest()[:16]}"
 
 
-def ensure_venv() -> Path:
+def ensure_venv(requirements: Path = REQUIREMENTS) -> Path:
     """The interpreter of a complete environment, made now if there is none."""
-    home = venv_home()
+    home = venv_home(requirements)
     python = home / "bin" / "python"
     cache_root().mkdir(parents=True, exist_ok=True)
     with (cache_root() / "venv.lock").open("w") as lock:
@@ -41,7 +41,7 @@ def ensure_venv() -> Path:
         if (home / COMPLETE).exists():
             return python
         print(
-            f"venv: not in the cache ({home}), installing {REQUIREMENTS.name}: about a minute",
+            f"venv: not in the cache ({home}), installing {requirements.name}: about a minute",
             file=sys.stderr,
             flush=True,
         )
@@ -50,7 +50,7 @@ def ensure_venv() -> Path:
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, stdout=sys.stderr)
         pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True, stdout=sys.stderr)
+        subprocess.run([*pip, "-r", str(requirements)], check=True, stdout=sys.stderr)
         (home / COMPLETE).touch()
         print(f"venv: ready after {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     return python

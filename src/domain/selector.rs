@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::lenient::null_is_default;
+
 /// One requirement on a label or, in `matchFields`, on `metadata.name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Requirement {
     pub key: String,
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`; anything else matches nothing.
     pub operator: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
@@ -52,9 +54,21 @@ impl Requirement {
 /// A term of node affinity: all its requirements together. Terms beside each other are alternatives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeSelectorTerm {
-    #[serde(default, rename = "matchExpressions", alias = "match_expressions", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        rename = "matchExpressions",
+        alias = "match_expressions",
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub match_expressions: Vec<Requirement>,
-    #[serde(default, rename = "matchFields", alias = "match_fields", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        rename = "matchFields",
+        alias = "match_fields",
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub match_fields: Vec<Requirement>,
 }
 

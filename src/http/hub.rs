@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, Responder, web};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::auth::admit_hub;
 use super::problem::Problem;
@@ -11,6 +12,7 @@ use super::{Service, View, json, openapi};
 use crate::domain::base::Base;
 use crate::profiles::User;
 use crate::profiles::offer::{Offer, offers};
+use crate::profiles::refusal::Refusal;
 use crate::spawn::{self, SpawnAnswer};
 
 /// Bytes of a body; a base with many volumes and terms stays far below.
@@ -28,8 +30,8 @@ pub struct SpawnOptionsCall {
     user: User,
     #[serde(default)]
     base: Base,
-    #[serde(default)]
-    options: Value,
+    /// Anything at all: it is a user's, and is read by itself so that what is wrong with it is told to the user.
+    options: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,7 +107,10 @@ pub async fn spawn_options(
     admit_hub(&service, &request)?;
     let call: SpawnOptionsCall = read(body).await?;
     let view = service.view();
-    let answer = patch(&view, &service.prefix, &call.user, &call.base, &call.options)?;
+    let options = call.options.as_deref().map_or("null", RawValue::get);
+    let options =
+        serde_json::from_str(options).map_err(|_| Refusal::Malformed("The spawn options are not a map of words.".to_owned()))?;
+    let answer = patch(&view, &service.prefix, &call.user, &call.base, &options)?;
     tracing::info!(user = call.user.name, profile = answer.profile, summary = answer.summary, "patch handed out");
     Ok(json(&answer))
 }
@@ -130,8 +135,8 @@ fn fallback(view: &View, list: &ProfileList) -> Option<Fallback> {
 
 async fn read<T: DeserializeOwned>(body: web::Payload) -> Result<T, Problem> {
     let too_large = |_| Problem::new(413, "too-large", format!("The request is larger than {LARGEST_BODY} bytes."));
-    let broken = |_| Problem::new(400, "malformed", "The request ended too early.");
+    let broken = |_| Problem::new(400, "bad-request", "The request ended too early.");
     let bytes = body.to_bytes_limited(LARGEST_BODY).await.map_err(too_large)?.map_err(broken)?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(400, "malformed", format!("The request is not what the hub's hook sends: {error}.")))
+        .map_err(|error| Problem::new(400, "bad-request", format!("The request is not what the hub's hook sends: {error}.")))
 }

@@ -36,9 +36,15 @@ def berth_program() -> Path:
 class Berth:
     """A context manager; inside it Berth is ready. `url` and `token` are what the hub is told."""
 
-    def __init__(self, plane: ControlPlane, token: str) -> None:
+    def __init__(
+        self, plane: ControlPlane, token: str, *, name: str = "berth", account: str = "berth", server: str = ""
+    ) -> None:
+        """`account`: the service account whose rights it has; `server`: another address of the apiserver."""
         self._plane = plane
         self.token = token
+        self.name = name
+        self._account = account
+        self._server = server
         listen, manage = free_ports(2)
         self.listen = f"127.0.0.1:{listen}"
         self.manage = f"127.0.0.1:{manage}"
@@ -54,15 +60,25 @@ class Berth:
             "JUPYTERHUB_BASE_URL": "/",
             "JUPYTERHUB_CLIENT_ID": "service-berth",
         }
-        self._program = Program("berth", [
+        kubeconfig = self._plane.kubeconfig_for(self._account, "jupyterhub", self._server)
+        self._program = Program(self.name, [
             berth_program(), "serve", "--listen", self.listen, "--manage", self.manage, "--config", catalogue,
-            "--kubeconfig", self._plane.kubeconfig_for("berth", "jupyterhub"), "--log", "text",
+            "--kubeconfig", kubeconfig, "--log", "text",
         ], self._plane.logs, env=env)  # fmt: skip
         self._program.start(self._is_ready, deadline=30)
 
     def stop(self) -> None:
         if self._program is not None:
             self._program.stop()
+
+    @property
+    def program(self) -> Program:
+        assert self._program is not None, f"{self.name} was never started"
+        return self._program
+
+    def start_again(self) -> None:
+        """As it was started last."""
+        self.program.start(self._is_ready, deadline=30)
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +114,17 @@ class Berth:
             f"{self.url}/api/v1/hub/{route}", json={**body, "server": "", "base": base}, timeout=10,
             headers={"Authorization": f"Bearer {self.token}"},
         )  # fmt: skip
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One sample of /metrics."""
+        text = requests.get(f"http://{self.manage}/metrics", timeout=10).text
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        for line in text.splitlines():
+            series, _, value = line.rpartition(" ")
+            found, _, inside = series.partition("{")
+            if found == name and wanted <= set(inside.rstrip("}").split(",")):
+                return float(value)
+        raise AssertionError(f"no {name} with {labels} among the metrics")
 
     def get(self, path: str, user_token: str) -> requests.Response:
         """A route that any hub user may read."""

@@ -12,7 +12,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import requests
 from bs4 import BeautifulSoup, Tag
@@ -115,7 +115,7 @@ def read_form(html: bytes) -> SpawnForm:
     From bytes, since the hub names the charset in the page only.
     """
     form = BeautifulSoup(html, "lxml").find("form", id="spawn_form")
-    assert isinstance(form, Tag), f"the page has no spawn form: {_message(html)}"
+    assert isinstance(form, Tag), f"the page has no spawn form: {message_of(html)}"
     profiles = []
     for radio in form.find_all("input", attrs={"type": "radio", "name": "profile"}):
         slug = _attribute(radio, "value")
@@ -137,6 +137,7 @@ class Browser:
     def __init__(self, url: str, user: str) -> None:
         self.url = url
         self.user = user
+        self._name = quote(user, safe="")
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -158,15 +159,21 @@ class Browser:
 
     def form(self, server: str = "") -> SpawnForm:
         answer = self.form_page(server)
-        assert answer.status_code == 200, f"form GET: {answer.status_code} {_message(answer.content)}"
+        assert answer.status_code == 200, f"form GET: {answer.status_code} {message_of(answer.content)}"
         return read_form(answer.content)
 
     def form_page(self, server: str = "") -> requests.Response:
-        return self.get(f"/hub/spawn/{self.user}/{server}" if server else f"/hub/spawn/{self.user}")
+        return self.get(self._path("spawn", server))
+
+    def _path(self, page: str, server: str) -> str:
+        return f"/hub/{page}/{self._name}/{quote(server, safe='')}" if server else f"/hub/{page}/{self._name}"
+
+    def _api(self, server: str) -> str:
+        return f"/hub/api/users/{self._name}/server{'s/' + quote(server, safe='') if server else ''}"
 
     def submit(self, profile: str | None, server: str = "", **options: str) -> requests.Response:
         """Send the form. `options` are by name, with _ for -."""
-        path = f"/hub/spawn/{self.user}/{server}" if server else f"/hub/spawn/{self.user}"
+        path = self._path("spawn", server)
         fields = {"_xsrf": self._xsrf(path)}
         if profile is not None:
             fields["profile"] = profile
@@ -183,7 +190,7 @@ class Browser:
         begun = time.monotonic()
         answer = self.submit(profile, server, **{**chosen, **options})
         if answer.status_code != 302:
-            return Outcome(False, True, (), answer.status_code, _message(answer.content), time.monotonic() - begun)
+            return Outcome(False, True, (), answer.status_code, message_of(answer.content), time.monotonic() - begun)
         return self.follow(server, begun)
 
     def spawn_at_once(self) -> Outcome:
@@ -195,7 +202,7 @@ class Browser:
 
     def follow(self, server: str, begun: float, deadline: float = 30.0) -> Outcome:
         """The progress stream to its last event, as the pending page's script reads it."""
-        path = f"/hub/api/users/{self.user}/server{f's/{server}' if server else ''}/progress"
+        path = f"{self._api(server)}/progress"
         messages: list[str] = []
         params = {"_xsrf": self._xsrf("/hub/")}
         with self.get(path, stream=True, params=params) as stream:
@@ -215,30 +222,33 @@ class Browser:
 
     def _after_failure(self, server: str, messages: list[str], begun: float) -> Outcome:
         """A spawn that failed at once has no stream; the pending page shows the error once the hub has cleaned up."""
-        path = f"/hub/spawn-pending/{self.user}/{server}" if server else f"/hub/spawn-pending/{self.user}"
+        path = self._path("spawn-pending", server)
 
         def settled() -> requests.Response | None:
             page = self.get(path)
-            return None if page.status_code == 200 and "spawn_pending" in page.text else page
+            busy = "spawn_pending" in page.text or "Your server is stopping" in page.text
+            return None if page.status_code == 200 and busy else page
 
         page = eventually(settled, f"the spawn of {self.user} ends", 30)
-        return Outcome(False, True, tuple(messages), page.status_code, _message(page.content), time.monotonic() - begun)
+        return Outcome(
+            False, True, tuple(messages), page.status_code, message_of(page.content), time.monotonic() - begun
+        )
 
     def stop(self, server: str = "", deadline: float = 30.0) -> None:
         """Press Stop on the home page, and wait until the hub has no such server any more."""
-        path = f"/hub/api/users/{self.user}/server{f's/{server}' if server else ''}"
+        path = self._api(server)
         headers = {"X-XSRFToken": self._xsrf("/hub/"), "Referer": f"{self.url}/hub/home"}
         answer = self._session.delete(urljoin(self.url, path), headers=headers, timeout=30)
         assert answer.status_code in (202, 204), f"stop of {self.user}: {answer.status_code} {answer.text[:300]}"
 
         def gone() -> bool:
-            shown = self.get(f"/hub/api/users/{self.user}", headers=headers).json()
+            shown = self.get(f"/hub/api/users/{self._name}", headers=headers).json()
             return server not in shown["servers"] or shown["servers"][server]["stopped"]
 
         eventually(gone, f"the server of {self.user} stops", deadline)
 
 
-def _message(html: bytes) -> str:
+def message_of(html: bytes) -> str:
     """What the page says in its body, without the dialog that every page hides."""
     soup = BeautifulSoup(html, "lxml")
     for hidden in soup.find_all(class_="modal"):

@@ -75,12 +75,15 @@ class ControlPlane:
     def kubeconfig_admin(self) -> Path:
         return self.folder / "admin.kubeconfig"
 
-    def kubeconfig_for(self, service_account: str, namespace: str) -> Path:
-        """A kubeconfig with a token of that service account, as the apiserver issues them to pods."""
+    def kubeconfig_for(self, service_account: str, namespace: str, server: str = "") -> Path:
+        """A kubeconfig with a token of that service account, as the apiserver issues them to pods.
+
+        `server`: another address of the apiserver, such as that of a wire in front of it.
+        """
         path = path_of("ServiceAccount", namespace, service_account) + "/token"
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
         token = self.kube.call("POST", path, body)["status"]["token"]
-        return self._write_kubeconfig(f"{namespace}-{service_account}", token, namespace)
+        return self._write_kubeconfig(f"{namespace}-{service_account}", token, namespace, server)
 
     def client_for(self, kubeconfig: Path) -> Kube:
         """A client with exactly the rights that the kubeconfig gives."""
@@ -92,6 +95,13 @@ class ControlPlane:
 
     def start_apiserver(self) -> None:
         self._apiserver.start(self._apiserver_ready)
+
+    def compact_history(self) -> None:
+        """Make etcd forget every version but the present one."""
+        etcd = f"http://127.0.0.1:{self._ports['etcd']}/v3/kv"
+        nothing = {"key": "AA=="}
+        now = requests.post(f"{etcd}/range", json=nothing, timeout=10).json()["header"]["revision"]
+        requests.post(f"{etcd}/compaction", json={"revision": now, "physical": True}, timeout=10).raise_for_status()
 
     # === starting ===
 
@@ -127,16 +137,18 @@ class ControlPlane:
             program.check_alive()
         return self.kube.find("ServiceAccount", "default", "default") is not None
 
-    def _write_kubeconfig(self, name: str, token: str, namespace: str) -> Path:
+    def _write_kubeconfig(self, name: str, token: str, namespace: str, server: str = "") -> Path:
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "test", "cluster": {"server": self.server, "certificate-authority": str(self.ca)}}],
+            "clusters": [{"name": "test", "cluster": {
+                "server": server or self.server, "certificate-authority": str(self.ca),
+            }}],
             "users": [{"name": name, "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": name, "namespace": namespace}}],
             "current-context": "test",
-        }
-        path = self.folder / f"{name}.kubeconfig"
+        }  # fmt: skip
+        path = self.folder / f"{name}{server.rsplit(':', 1)[-1] if server else ''}.kubeconfig"
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(config))
         return path

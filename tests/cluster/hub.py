@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import requests
 from browser import Browser
@@ -38,10 +39,23 @@ class BerthAddress:
 class Hub:
     """A context manager; `url` is what a browser is pointed at."""
 
-    def __init__(self, plane: ControlPlane, *, name: str = "hub", berth: BerthAddress | None = None) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        *,
+        name: str = "hub",
+        berth: BerthAddress | None = None,
+        site: str = "",
+        python: Path | None = None,
+    ) -> None:
+        """`site`: a file of `sites/` with what an operator has configured; `python`: whose JupyterHub to run."""
         self._plane = plane
         self._berth = berth
-        self._name = name
+        self.name = name
+        self._site = str(HERE / "sites" / site) if site else ""
+        self._python = str(python or sys.executable)
+        self._work = plane.folder / name
+        self._hub: Program | None = None
         self._stack = ExitStack()
         self._token = secrets.token_urlsafe(24)
         public, api, proxy = free_ports(3)
@@ -62,6 +76,23 @@ class Hub:
     ) -> None:
         self._stack.close()
 
+    @property
+    def program(self) -> Program:
+        assert self._hub is not None, f"{self.name} was never started"
+        return self._hub
+
+    @property
+    def fallback_file(self) -> Path:
+        """Where the hook keeps the last fallback: in the stock chart the hub's data folder."""
+        return self._work / "berth-fallback.json"
+
+    def restart(self, *, forget_fallback: bool = False) -> None:
+        """The hub alone, as a new pod of it: proxy, servers and its database stay."""
+        self.program.stop()
+        if forget_fallback:
+            self.fallback_file.unlink(missing_ok=True)
+        self.program.start(self._answers, deadline=90)
+
     def log_in(self, user: str) -> Browser:
         """A browser in which this user has logged in."""
         browser = Browser(self.url, user)
@@ -70,7 +101,7 @@ class Hub:
 
     def token_of(self, user: str) -> str:
         """An API token of the user, as he would make one on the hub's token page."""
-        answer = self.call("POST", f"/users/{user}/tokens", json={"note": "tests"})
+        answer = self.call("POST", f"/users/{quote(user, safe='')}/tokens", json={"note": "tests"})
         return str(answer.json()["token"])
 
     def call(self, method: str, path: str, **more: object) -> requests.Response:
@@ -82,8 +113,7 @@ class Hub:
 
     def _start(self) -> None:
         kubeconfig = self._plane.kubeconfig_for("hub", NAMESPACE)
-        work = self._plane.folder / self._name
-        work.mkdir()
+        self._work.mkdir()
         stub = self._stack.enter_context(NotebookStub())
         proxy_token = secrets.token_urlsafe(24)
         env = {
@@ -94,21 +124,22 @@ class Hub:
             "KUBECONFIG": str(kubeconfig),
             "BERTH_URL": self._berth.url if self._berth else "",
             "BERTH_TOKEN": self._berth.token if self._berth else "",
+            "HUB_SITE": self._site,
         }
-        proxy = Program(f"{self._name}-proxy", [
+        proxy = Program(f"{self.name}-proxy", [
             self._plane.tools.proxy, "--ip=127.0.0.1", f"--port={self._ports['HUB_PUBLIC_PORT']}",
             "--api-ip=127.0.0.1", f"--api-port={self._ports['HUB_PROXY_PORT']}",
             f"--default-target=http://127.0.0.1:{self._ports['HUB_API_PORT']}", "--error-target="
             f"http://127.0.0.1:{self._ports['HUB_API_PORT']}/hub/error",
         ], self._plane.logs, env=env)  # fmt: skip
-        hub = Program(
-            self._name, [sys.executable, "-m", "jupyterhub", "-f", HERE / "jupyterhub_config.py"],
-            self._plane.logs, env=env, cwd=work,
+        self._hub = Program(
+            self.name, [self._python, "-m", "jupyterhub", "-f", HERE / "jupyterhub_config.py"],
+            self._plane.logs, env=env, cwd=self._work,
         )  # fmt: skip
-        for program in (proxy, hub):
+        for program in (proxy, self._hub):
             self._stack.callback(program.stop)
         proxy.start()
-        hub.start(self._answers, deadline=90)
+        self._hub.start(self._answers, deadline=90)
 
     def _answers(self) -> bool:
         try:

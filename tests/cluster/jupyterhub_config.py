@@ -3,7 +3,7 @@
 The chart itself can't be had here, so its values are written out: tolerations, labels, the preferred node purpose, a
 1G guarantee, the container that blocks cloud metadata, no early end of a slow spawn, and no limit on failures in a
 row (a refusal counts on JupyterHub 5). A volume and its mount in the chart's dict form stand for what an operator has
-added. Ports and tokens come from the environment.
+added; a file of `sites/` named by HUB_SITE changes more. Ports and tokens come from the environment.
 """
 
 import os
@@ -72,6 +72,9 @@ c.JupyterHub.services = [
 c.JupyterHub.load_roles = [
     {"name": "tests", "services": ["tests"], "scopes": ["admin:users", "admin:groups", "admin:servers", "tokens"]},
 ]
+
+if env.get("HUB_SITE"):
+    exec(compile(Path(env["HUB_SITE"]).read_text(), env["HUB_SITE"], "exec"))  # noqa: S102
 
 if env.get("BERTH_URL"):
     c.JupyterHub.services.append(

@@ -94,6 +94,30 @@ class Program:
             status = None if self._process is None else self._process.returncode
             raise ProcessError(f"{self.name} has ended with status {status}\n{self.tail()}")
 
+    def pause(self) -> None:
+        """SIGSTOP: its ports stay open, and nothing in it moves."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL, as a node that fails: it says no goodbye."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+
+    def exit_status(self) -> int | None:
+        """How it ended by itself; None while it runs."""
+        if self._process is None:
+            raise ProcessError(f"{self.name} isn't running")
+        return self._process.poll()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """SIGTERM, some patience, SIGKILL: to the process that we started, and only while it is ours to wait for."""
         process, self._process = self._process, None

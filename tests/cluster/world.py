@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import nodes
 import pods
@@ -24,6 +25,7 @@ from timings import Timings
 from waiting import eventually
 
 OTHERS = "other-team"
+HUB_KEY = "hub.jupyter.org"
 GPU_TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
 A100, L4, T4, CONTROL = "node-a100", "node-l4", "node-t4", "node-control"
 CPU_NODES = ("node-cpu-1", "node-cpu-2")
@@ -70,7 +72,7 @@ class Guest:
         if (hub, name) in self._users:
             return
         self._users.add((hub, name))
-        hub.call("POST", f"/users/{name}")
+        hub.call("POST", f"/users/{quote(name, safe='')}")
         self._stack.callback(self._remove_user, hub, name)
         for group in GROUPS.get(name, ()):
             hub.call("POST", f"/groups/{group}/users", json={"users": [name]})
@@ -93,8 +95,8 @@ class Guest:
 
     def pod_of(self, user: str, server: str = "") -> Json:
         """The one pod behind a server that the hub calls ready."""
-        labels = f"hub.jupyter.org/username={user},hub.jupyter.org/servername={server}"
-        found = self.kube.list_of("Pod", NAMESPACE, labelSelector=labels)
+        mine = self._pods_of(user)
+        found = [pod for pod in mine if pod["metadata"]["annotations"].get(f"{HUB_KEY}/servername", "") == server]
         assert len(found) == 1, f"{user} has {len(found)} pods for {server!r}"
         assert pods.is_running(found[0]), f"the hub says ready, the pod is {found[0]['status']}"
         return found[0]
@@ -123,15 +125,20 @@ class Guest:
 
     def _remove_user(self, hub: Hub, user: str) -> None:
         self._stop_servers(hub, user)
-        hub.call("DELETE", f"/users/{user}")
+        hub.call("DELETE", f"/users/{quote(user, safe='')}")
 
     def _stop_servers(self, hub: Hub, user: str) -> None:
-        shown = hub.call("GET", f"/users/{user}").json()
-        for name in shown.get("servers", {}):
-            hub.call("DELETE", f"/users/{user}/servers/{name}" if name else f"/users/{user}/server")
-        eventually(lambda: not hub.call("GET", f"/users/{user}").json().get("servers"), f"{user} has no server", 20)
-        for pod in self.kube.list_of("Pod", NAMESPACE, labelSelector=f"hub.jupyter.org/username={user}"):
+        path = f"/users/{quote(user, safe='')}"
+        for name in hub.call("GET", path).json().get("servers", {}):
+            hub.call("DELETE", f"{path}/servers/{quote(name, safe='')}" if name else f"{path}/server")
+        eventually(lambda: not hub.call("GET", path).json().get("servers"), f"{user} has no server", 20)
+        for pod in self._pods_of(user):
             self.kube.wait_gone("Pod", pod["metadata"]["name"], NAMESPACE)
+
+    def _pods_of(self, user: str) -> list[Json]:
+        """By the annotation, which holds any name as it is; a label cannot."""
+        found = self.kube.list_of("Pod", NAMESPACE)
+        return [pod for pod in found if pod["metadata"].get("annotations", {}).get(f"{HUB_KEY}/username") == user]
 
 
 def until_form(browser: Browser, shows: Callable[[SpawnForm], bool], what: str, deadline: float = 10.0) -> SpawnForm:

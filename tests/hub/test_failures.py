@@ -117,16 +117,17 @@ async def test_down_with_a_fallback_in_memory(hub: Hub, fault: Any, caplog: pyte
     assert "does not answer" in form
     assert "GPUs free" not in form
 
-    for options in ({"profile": "cpu"}, {}, {"profile": None}, {"profile": "cpu", "shared-code": "yes"}):
+    for options in ({"profile": "cpu"}, {}, {"profile": None}, {"profile": ""}, {"profile": "cpu", "x": "yes"}):
         pod = await start(hub.spawner(options, extra_resource_limits={"nvidia.com/gpu": "1"}))
         assert notebook(pod)["image"] == "fallback-cpu:1"
         assert "gpu" not in str(notebook(pod)["resources"])
     assert "starts with the fallback" in caplog.text, "never silently"
 
-    with pytest.raises(web.HTTPError) as refused:
-        await maybe_future(hub.spawner({"profile": "gpu"}).run_pre_spawn_hook())
-    assert refused.value.status_code == 503
-    assert "try again" in refused.value.jupyterhub_message
+    for profile in ("gpu", {}, [], 0, False, ["cpu"]):
+        with pytest.raises(web.HTTPError) as refused:
+            await maybe_future(hub.spawner({"profile": profile}).run_pre_spawn_hook())
+        assert refused.value.status_code == 503
+        assert "try again" in refused.value.jupyterhub_message
 
 
 async def test_the_fallback_survives_a_restart_of_the_hub(hub: Hub) -> None:
@@ -239,6 +240,20 @@ async def test_a_refusal_is_the_users_sentence(hub: Hub, status: int) -> None:
         assert format_exception(refused.value) == (sentence, None)
         assert sentence in str(refused.value), "and in the hub's log"
     assert spawner.image == "base:1"
+
+
+@pytest.mark.parametrize("reason", ["bad-request", "not-found", "method-not-allowed"])
+async def test_a_call_that_berth_does_not_understand_is_no_refusal_of_the_user(
+    hub: Hub, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.configure()
+    await hub.spawner().get_options_form()
+    problem = {"title": "No", "detail": "invalid type: null, expected a sequence at line 1", "reason": reason}
+    hub.berth.fault = respond(400, problem, "application/problem+json")
+    form = await hub.spawner().get_options_form()
+    assert "only this can be started right now" in form
+    assert "invalid type" not in form
+    assert "invalid type" in caplog.text
 
 
 @pytest.mark.parametrize("fault", [refuse(403, "No."), respond(500, b"")], ids=["refused", "down"])

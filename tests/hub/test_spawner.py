@@ -12,7 +12,13 @@ import berth_hub
 import pytest
 from conftest import CPU, GPU, TOKEN, Hub, manifest, notebook, refuse, start
 from jupyterhub.utils import maybe_future
-from kubernetes_asyncio.client import V1Container, V1ResourceRequirements, V1Toleration
+from kubernetes_asyncio.client import (
+    V1Container,
+    V1NodeSelectorRequirement,
+    V1NodeSelectorTerm,
+    V1ResourceRequirements,
+    V1Toleration,
+)
 from kubespawner import KubeSpawner
 from tornado import web
 
@@ -158,6 +164,43 @@ async def test_changes_made_before_the_hook_count_as_base(hub: Hub) -> None:
     assert [toleration["key"] for toleration in pod["spec"]["tolerations"]] == ["ml", "nvidia.com/gpu"]
     assert [volume["name"] for volume in pod["spec"]["volumes"]] == ["set-by-pre-spawn-start", "shm"]
     assert pod["spec"]["schedulerName"] == "ml"
+
+
+async def test_group_overrides_count_on_the_form_and_are_not_left_behind(hub: Hub) -> None:
+    hub.config.KubeSpawner.node_selector = {"site": "yes"}
+    hub.config.KubeSpawner.group_overrides = {
+        "ml": {
+            "groups": ["ml"],
+            "spawner_override": {
+                "node_selector": {"pool": "ml", "site": None},
+                "tolerations": [{"key": "ml"}],
+                "environment": {"GROUP": "ml"},
+                "scheduler_name": lambda spawner: f"of-{spawner.user.name}",
+                "extra_containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}}],
+            },
+        }
+    }
+    spawner = hub.configure().spawner(groups=("ml",))
+    await spawner.get_options_form()
+    base = hub.berth.questions("profile-list")[0]["base"]
+    assert base["node_selector"] == {"pool": "ml"}
+    assert base["tolerations"] == [{"key": "ml"}]
+    assert base["scheduler_name"] == "of-ada"
+    assert base["requests"] == {"cpu": "1"}
+
+    assert spawner.node_selector == {"site": "yes"}
+    assert (spawner.tolerations, spawner.environment, spawner.extra_containers) == ([], {}, [])
+    assert spawner.scheduler_name is None
+    await hub.spawner(groups=("others",)).get_options_form()
+    assert hub.berth.questions("profile-list")[1]["base"]["node_selector"] == {"site": "yes"}
+
+
+async def test_group_overrides_that_fail_do_not_take_the_form_away(hub: Hub) -> None:
+    hub.config.KubeSpawner.group_overrides = {
+        "ml": {"groups": ["ml"], "spawner_override": {"no_such_dict": lambda _: 1 / 0}}
+    }
+    await hub.configure().spawner(groups=("ml",)).get_options_form()
+    assert hub.berth.questions("profile-list")
 
 
 # --- a hook that was there before
@@ -389,3 +432,44 @@ async def test_two_event_loops_one_configuration(hub: Hub) -> None:
     await asyncio.to_thread(thread.join)
     results.append(await spawner.profile_list(spawner))
     assert [len(profiles) for profiles in results] == [2, 2]
+
+
+async def test_a_base_of_client_models_is_told_as_the_api_spells_it(hub: Hub) -> None:
+    """What is not set is None all the way down in a model, and no API object holds it."""
+    requirement = V1NodeSelectorRequirement(key="kubernetes.io/os", operator="Exists")
+    term = V1NodeSelectorTerm(match_expressions=[requirement])
+    await start(hub.configure().spawner(node_affinity_required=[term]))
+    (question,) = hub.berth.questions("spawn-options")
+    expected = [{"matchExpressions": [{"key": "kubernetes.io/os", "operator": "Exists"}]}]
+    assert question["base"]["node_affinity_required"] == expected
+
+
+class OwnSpawner(KubeSpawner):
+    """A site's own class, configured in a section of its own."""
+
+
+async def test_a_section_of_the_sites_own_class_does_not_bypass_berth(hub: Hub) -> None:
+    seen = []
+    hub.config.OwnSpawner.profile_list = [{"slug": "old", "display_name": "Old"}]
+    hub.config.OwnSpawner.pre_spawn_hook = seen.append
+    hub.configure()
+    assert hub.config.OwnSpawner.profile_list == hub.config.KubeSpawner.profile_list
+    spawner = hub.spawner({"profile": "gpu"})
+    await hub.config.OwnSpawner.pre_spawn_hook(spawner)
+    assert seen == [spawner]
+    assert spawner.image == "gpu:1"
+
+
+@pytest.mark.parametrize("paths", ["/site", ("/site",), ["/site"]])
+def test_template_paths_of_the_site_are_kept_in_any_form(hub: Hub, paths: Any) -> None:
+    hub.config.KubeSpawner.additional_profile_form_template_paths = paths
+    hub.configure(template_dir="/berth")
+    assert hub.config.KubeSpawner.additional_profile_form_template_paths == ["/site", "/berth"]
+
+
+@pytest.mark.parametrize("name", ["options_form", "profile_form_template"])
+def test_what_hides_the_form_is_named_at_start(hub: Hub, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    setattr(hub.config.KubeSpawner, name, "mine")
+    hub.configure(token="")
+    assert f"Berth: {name} is set" in caplog.text
+    assert "the token is empty" in caplog.text

@@ -148,10 +148,14 @@ async fn a_body_that_is_not_the_hooks_is_a_problem() {
         ["", "{", "[]", "{}", "{\"user\": 1}", "{\"user\": {\"name\": \"a\"}, \"base\": {\"requests\": {\"cpu\": \"x\"}}}"]
     {
         let answer = ask(&service, Method::POST, LIST, Some(TOKEN), body.into()).await;
-        check_problem(&answer, 400, "malformed");
+        check_problem(&answer, 400, "bad-request");
     }
-    let deep = format!("{{\"user\": {{\"name\": \"a\"}}, \"options\": {}", "[".repeat(100_000));
-    check_problem(&ask(&service, Method::POST, SPAWN, Some(TOKEN), deep.into()).await, 400, "malformed");
+    for options in [format!("{}{}", "[".repeat(5000), "]".repeat(5000)), "\"\\ud800\"".to_owned(), "7".to_owned()] {
+        let body = format!("{{\"user\": {{\"name\": \"a\"}}, \"options\": {options}}}");
+        let answer = ask(&service, Method::POST, SPAWN, Some(TOKEN), body.into()).await;
+        check_problem(&answer, 400, "malformed");
+        assert_eq!(answer.json()["detail"], "The spawn options are not a map of words.");
+    }
     let huge = vec![b' '; 10 << 20];
     check_problem(&ask(&service, Method::POST, SPAWN, Some(TOKEN), huge).await, 413, "too-large");
 }
@@ -159,7 +163,7 @@ async fn a_body_that_is_not_the_hooks_is_a_problem() {
 #[actix_web::test]
 async fn null_parts_of_the_base_are_nothing() {
     let mut call = ada();
-    call["base"] = json!({"node_selector": null, "node_affinity_required": null, "tolerations": null, "requests": null, "scheduler_name": null});
+    call["base"] = json!({"node_selector": null, "node_affinity_required": [{"matchExpressions": [{"key": "a", "operator": "DoesNotExist", "values": null}], "matchFields": null}], "tolerations": null, "requests": null, "scheduler_name": null});
     assert_eq!(post(&with_hub("http://127.0.0.1:1"), LIST, Some(TOKEN), call).await.status, StatusCode::OK);
 }
 
