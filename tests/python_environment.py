@@ -58,6 +58,6 @@ def ensure_venv(requirements: Path = REQUIREMENTS) -> Path:
 
 if __name__ == "__main__":
     try:
-        print(ensure_venv())
+        print(ensure_venv(*(Path(name).resolve() for name in sys.argv[1:2])))
     except (OSError, subprocess.CalledProcessError) as problem:
         sys.exit(f"venv: {problem}")

@@ -68,6 +68,7 @@ def suites() -> list[Suite]:
             lambda: [
                 ["cargo", "build", "--release", "--locked"],
                 in_venv("tests/cluster/tools.py"),
+                in_venv("tests/python_environment.py", "tests/requirements-hub6.txt"),
                 in_venv("-m", "pytest", "-q", "tests/cluster"),
             ],
             {"BERTH_BIN": str(binary)},
