@@ -24,7 +24,7 @@ from rest import RestUser
 from witness import SiteGuest
 from world import Guest, until_form
 
-MALFORMED = "The request is not what the hub's hook sends"
+MALFORMED = "The spawn options are not a map of words."
 
 
 def nested(depth: int) -> bytes:
@@ -53,8 +53,8 @@ FORGED = (
     Forged("a number as profile", {"profile": 7}, 400, "The option profile is not a word."),
     Forged("a number of GPUs", {"profile": "gpu", "gpus": 2}, 400, "The option “gpus” is not a word."),
     Forged("nesting", {"profile": "gpu", "gpus": {"a": [{"b": []}]}}, 400, "The option “gpus” is not a word."),
-    Forged("nesting, 200 deep", nested(200), 400, ""),
-    Forged("nesting, 800 deep", nested(800), 400, ""),
+    Forged("nesting, 200 deep", nested(200), 400, MALFORMED),
+    Forged("nesting, 800 deep", nested(800), 400, MALFORMED),
     Forged("more GPUs than there are", {"profile": "gpu", "gpus": "99999999999999999999"}, 422,
            "“99999999999999999999” is not a number of GPUs that gpu offers. Choose again from the list."),
     Forged("less than none", {"profile": "gpu", "gpus": "-1"}, 422,

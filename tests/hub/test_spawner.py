@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import threading
 from typing import Any
 
-import berth_hub
 import pytest
-from conftest import CPU, GPU, TOKEN, Hub, manifest, notebook, refuse, start
+from conftest import GPU, Hub, manifest, notebook, refuse, start
 from jupyterhub.utils import maybe_future
 from kubernetes_asyncio.client import (
     V1Container,
@@ -243,27 +241,6 @@ async def test_an_earlier_hook_that_adds_to_a_list_adds_once_to_a_reused_object(
     assert [toleration["key"] for toleration in pod["spec"]["tolerations"]] == ["site", "nvidia.com/gpu"]
 
 
-async def test_configuring_keeps_template_paths_and_nothing_of_the_service_is_copied(hub: Hub) -> None:
-    hub.config.KubeSpawner.additional_profile_form_template_paths = ["/site"]
-    hub.configure(template_dir="/berth")
-    first, second = hub.spawner(), hub.spawner()
-    assert first.additional_profile_form_template_paths == ["/site", "/berth"]
-    assert first.profile_list.__self__ is second.profile_list.__self__, "one fallback, one file writer for all"
-    lazy = Hub(hub.berth, hub.fallback_file.parent)
-    lazy.config.KubeSpawner.additional_profile_form_template_paths.append("/site")
-    assert lazy.configure(template_dir="/berth").spawner().additional_profile_form_template_paths == ["/site", "/berth"]
-
-
-def test_the_default_template_and_file_are_where_they_belong(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "berth-fallback.json").write_text(json.dumps({"profile": CPU, "patch": {}}))
-    config = berth_hub.Config()
-    berth_hub.configure(config, url="http://127.0.0.1:1", token=TOKEN)
-    spawner = KubeSpawner(_mock=True, config=config)
-    assert spawner.profile_list.__self__._fallback["profile"] == CPU, "read from the hub's working directory"
-    assert spawner.additional_profile_form_template_paths[0].endswith("hub-config/templates")
-
-
 # --- KubeSpawner's second call, inside start()
 
 
@@ -442,34 +419,3 @@ async def test_a_base_of_client_models_is_told_as_the_api_spells_it(hub: Hub) ->
     (question,) = hub.berth.questions("spawn-options")
     expected = [{"matchExpressions": [{"key": "kubernetes.io/os", "operator": "Exists"}]}]
     assert question["base"]["node_affinity_required"] == expected
-
-
-class OwnSpawner(KubeSpawner):
-    """A site's own class, configured in a section of its own."""
-
-
-async def test_a_section_of_the_sites_own_class_does_not_bypass_berth(hub: Hub) -> None:
-    seen = []
-    hub.config.OwnSpawner.profile_list = [{"slug": "old", "display_name": "Old"}]
-    hub.config.OwnSpawner.pre_spawn_hook = seen.append
-    hub.configure()
-    assert hub.config.OwnSpawner.profile_list == hub.config.KubeSpawner.profile_list
-    spawner = hub.spawner({"profile": "gpu"})
-    await hub.config.OwnSpawner.pre_spawn_hook(spawner)
-    assert seen == [spawner]
-    assert spawner.image == "gpu:1"
-
-
-@pytest.mark.parametrize("paths", ["/site", ("/site",), ["/site"]])
-def test_template_paths_of_the_site_are_kept_in_any_form(hub: Hub, paths: Any) -> None:
-    hub.config.KubeSpawner.additional_profile_form_template_paths = paths
-    hub.configure(template_dir="/berth")
-    assert hub.config.KubeSpawner.additional_profile_form_template_paths == ["/site", "/berth"]
-
-
-@pytest.mark.parametrize("name", ["options_form", "profile_form_template"])
-def test_what_hides_the_form_is_named_at_start(hub: Hub, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    setattr(hub.config.KubeSpawner, name, "mine")
-    hub.configure(token="")
-    assert f"Berth: {name} is set" in caplog.text
-    assert "the token is empty" in caplog.text
