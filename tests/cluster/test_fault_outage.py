@@ -46,3 +46,25 @@ def test_the_apiserver_is_away_and_comes_back(faulty: FaultyWorld, fault_guest: 
     assert faulty.berth.get("/api/v1/gpus", token).json()["stale"] is False
     assert faulty.berth.program.pid == pid
     faulty.row("the apiserver is back: the form", form.profile("gpu").text, "5 of 5 GPUs free")
+
+
+def test_a_whole_minute_away_is_nothing_to_berth_itself(faulty: FaultyWorld) -> None:
+    """Asked as the hub asks, since the hub's own watches do not live so long."""
+    faulty.renew_berth()
+    berth = faulty.berth
+    pid = berth.program.pid
+
+    def is_stale() -> bool:
+        answer = berth.profile_list("rosa")
+        assert answer.status_code == 200, answer.text
+        return bool(answer.json()["stale"])
+
+    assert not is_stale()
+    faulty.plane.stop_apiserver()
+    try:
+        eventually(lambda: berth.metric("berth_inventory_age_seconds") > 60, "a minute has passed", 90)
+        assert is_stale()
+    finally:
+        faulty.plane.start_apiserver()
+    eventually(lambda: not is_stale(), "the truth is told again", RECOVERY)
+    assert berth.program.pid == pid
