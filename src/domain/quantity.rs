@@ -77,12 +77,6 @@ impl Quantity {
         Self(units as i128 * UNIT)
     }
 
-    /// That many thousandths of a unit, as cpu is counted.
-    #[must_use]
-    pub const fn from_millis(millis: i64) -> Self {
-        Self(millis as i128 * MILLI)
-    }
-
     /// Thousandths of a unit, rounded away from zero, as Kubernetes counts cpu.
     #[must_use]
     pub const fn millis(self) -> i128 {
@@ -95,13 +89,6 @@ impl Quantity {
         divide_away_from_zero(self.0, UNIT)
     }
 
-    /// Units as a floating number: for JSON that wants cores. Not for comparing.
-    #[must_use]
-    #[allow(clippy::cast_precision_loss)]
-    pub fn as_f64(self) -> f64 {
-        self.0 as f64 / UNIT as f64
-    }
-
     /// Whether this is exactly nothing.
     #[must_use]
     pub const fn is_zero(self) -> bool {
@@ -112,12 +99,6 @@ impl Quantity {
     #[must_use]
     pub const fn is_positive(self) -> bool {
         self.0 > 0
-    }
-
-    /// The sum, or `None` above 2^63-1 units.
-    #[must_use]
-    pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0.checked_add(other.0).filter(|nanos| nanos.abs() <= LARGEST).map(Self)
     }
 }
 

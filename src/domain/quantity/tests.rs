@@ -133,13 +133,10 @@ fn the_written_form_is_short_and_reads_back_the_same() {
 #[test]
 fn the_same_amount_is_equal_however_it_is_written() {
     assert_eq!(quantity("1Gi"), quantity("1024Mi"));
-    assert_eq!(quantity("1"), Quantity::from_millis(1000));
+    assert_eq!(quantity("1"), quantity("1000m"));
     assert_eq!(quantity("1Ki"), Quantity::from_value(1024));
     assert!(quantity("1G") < quantity("1Gi"));
     assert!(quantity("-1") < Quantity::ZERO);
-    assert_eq!(quantity("1500m").as_f64(), 1.5);
-    assert_eq!(quantity("1").checked_add(quantity("1m")), Some(quantity("1001m")));
-    assert_eq!(quantity("5E").checked_add(quantity("5E")), None);
 }
 
 #[test]
