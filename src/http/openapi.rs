@@ -218,6 +218,8 @@ pub struct KindRow {
     held: u64,
     unhealthy: u64,
     unusable: u64,
+    /// Of those free, what placeholder pods sit on until somebody comes
+    reclaimable: u64,
     /// The most that one pod can get
     largest_free: u64,
     /// What unbound pods ask for

@@ -66,8 +66,8 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> Resu
         }
         Some(user) => user,
     };
-    let view = service.view();
-    Ok(json(&list_profiles(&view, &service.prefix, &user, &view.catalogue.base)?))
+    let view = service.view_of(&(user.name.clone(), String::new()));
+    Ok(json(&list_profiles(&view, &service.prefix, &user, "", &view.catalogue.base)?))
 }
 
 /// The GPUs of the cluster by kind and by node

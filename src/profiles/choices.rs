@@ -1,5 +1,6 @@
 //! The options of an offer: what can be chosen, and what is free of each choice.
 
+use super::limits::Allowance;
 use super::plan::{Request, allowed_kinds, has_kind, plan};
 use crate::catalogue::{Catalogue, GpuRequest, SharedCodeUse};
 use crate::domain::base::Base;
@@ -38,6 +39,7 @@ impl Choice {
 pub fn options(
     request: &Request<'_>,
     node_choice: bool,
+    allowance: Option<&Allowance>,
     snapshot: &Snapshot,
     base: &Base,
     catalogue: &Catalogue,
@@ -50,7 +52,7 @@ pub fn options(
     };
     if let Some(gpu) = &request.profile.gpu {
         offer("gpu-kind", "GPU", kinds(request, gpu, snapshot));
-        offer("gpus", "Number of GPUs", counts(request, gpu, snapshot, base, catalogue));
+        offer("gpus", "Number of GPUs", counts(request, gpu, allowance, snapshot, base, catalogue));
         if node_choice {
             offer("node", "Node", nodes(request, gpu, snapshot));
         }
@@ -86,9 +88,19 @@ fn kinds(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Ch
     choices
 }
 
-/// Counts that some node could serve. What no node ever can is not offered, unless that would leave nothing to say.
-fn counts(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> Vec<Choice> {
+/// Counts that some node could serve and the user may hold. What can never be is not offered.
+fn counts(
+    request: &Request<'_>,
+    gpu: &GpuRequest,
+    allowance: Option<&Allowance>,
+    snapshot: &Snapshot,
+    base: &Base,
+    catalogue: &Catalogue,
+) -> Vec<Choice> {
     let choice = |count: &u32| {
+        if allowance.is_some_and(|allowance| u64::from(*count) > allowance.limit) {
+            return None;
+        }
         let planned = plan(&Request { gpus: *count, ..request.clone() }, snapshot, base, catalogue);
         let when = match planned.assessment.availability {
             Availability::Now => match planned.assessment.fitting.len() {
@@ -100,6 +112,8 @@ fn counts(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot, base: &B
             Availability::Never | Availability::Unknown => return None,
         };
         let unit = if *count == 1 { "GPU" } else { "GPUs" };
+        let over = allowance.is_some_and(|allowance| u64::from(*count) > allowance.left());
+        let when = if over { "more than you may add now".to_owned() } else { when };
         Some(Choice::new(count.to_string(), format!("{count} {unit}, {when}")))
     };
     gpu.counts.iter().filter_map(choice).collect()

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::User;
 use super::choices::{OptionOffer, gpu_nodes, options};
+use super::limits::Allowance;
 use super::plan::{Request, allowed_kinds, default_count, plan};
 use super::refusal::Refusal;
 use super::slug;
@@ -67,6 +68,15 @@ pub struct Context<'a> {
     pub freshness: &'a Freshness,
     pub catalogue: &'a Catalogue,
     pub prefix: &'a str,
+    /// The name of the server that is asked for; empty for the default one.
+    pub server: &'a str,
+}
+
+impl Context<'_> {
+    /// What the user may still take, where there is a limit.
+    pub fn allowance(&self, user: &User) -> Option<Allowance> {
+        Allowance::of(user, self.server, self.snapshot?, self.catalogue)
+    }
 }
 
 /// The offers of one user: never none.
@@ -76,11 +86,13 @@ pub struct Context<'a> {
 /// bare pod from an empty list.
 pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Offer>, Refusal> {
     let catalogue = context.catalogue;
+    let allowance = context.allowance(user);
+    let allowance = allowance.as_ref();
     let mut offers = Vec::new();
     for profile in catalogue.profiles.iter().filter(|profile| user.may_use(profile)) {
         let request = |node| default_request(profile, node, catalogue);
         match (&profile.per_node, context.snapshot) {
-            (None, _) => offers.push(offer(context, request(None), false, base)),
+            (None, _) => offers.push(offer(context, request(None), false, allowance, base)),
             // Which nodes there are is not known yet.
             (Some(_), None) => {}
             (Some(per_node), Some(snapshot)) => {
@@ -88,12 +100,12 @@ pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Off
                 let nodes = gpu_nodes(&request(None), gpu, snapshot);
                 let many = nodes.len() > per_node.max_entries as usize;
                 if let (true, Some((freest, ..))) = (many, nodes.first()) {
-                    offers.push(offer(context, request(Some(freest.name())), true, base));
+                    offers.push(offer(context, request(Some(freest.name())), true, allowance, base));
                 } else {
                     let mut names: Vec<&str> = nodes.iter().map(|(node, ..)| node.name()).collect();
                     names.sort_unstable();
                     for name in names {
-                        offers.push(offer(context, request(Some(name)), false, base));
+                        offers.push(offer(context, request(Some(name)), false, allowance, base));
                     }
                 }
             }
@@ -133,7 +145,7 @@ pub fn default_request<'a>(profile: &'a Profile, node: Option<&'a str>, catalogu
     }
 }
 
-fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &Base) -> Offer {
+fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowance: Option<&Allowance>, base: &Base) -> Offer {
     let profile = request.profile;
     let (slug, title) = match request.node {
         None => (profile.slug.clone(), profile.title.clone()),
@@ -147,12 +159,17 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &
     let mut kinds = Vec::new();
     let mut profile_options = Map::new();
     if let Some(snapshot) = context.snapshot {
-        asked.gpus = default_count(&asked, snapshot, base, context.catalogue);
+        asked.gpus = default_count(&asked, allowance, snapshot, base, context.catalogue);
         let assessment = plan(&asked, snapshot, base, context.catalogue).assessment;
         availability = assessment.availability;
         reasons = assessment.reasons;
+        if let Some(allowance) = allowance.filter(|allowance| u64::from(asked.gpus) > allowance.left()) {
+            let possible = u64::from(asked.gpus) <= allowance.limit;
+            availability = availability.max(if possible { Availability::Busy } else { Availability::Never });
+            reasons.insert(0, allowance.sentence());
+        }
         kinds = kind_details(&asked, snapshot);
-        profile_options = option_map(options(&asked, node_choice, snapshot, base, context.catalogue));
+        profile_options = option_map(options(&asked, node_choice, allowance, snapshot, base, context.catalogue));
     }
     let (free, total) = kinds.iter().fold((0, 0), |(f, t), kind| (f + kind.free, t + kind.total));
     let details = Details {
