@@ -104,7 +104,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
         Some((catalogues, policies))
     };
 
-    let service = web::Data::new(Service { inventory, catalogue, access, prefix });
+    let service = web::Data::new(Service { inventory, catalogue, access, base: watch::Sender::new(None), prefix });
     let metrics = web::Data::new(metrics);
     let stopping = web::Data::new(Stopping::default());
     let app = {

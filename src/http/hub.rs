@@ -86,6 +86,7 @@ pub async fn profile_list(
     let view = service.view();
     let list = list_profiles(&view, &service.prefix, &call.user, &call.base)?;
     let fallback = fallback(&view, &list);
+    service.base.send_if_modified(|last| last.replace(call.base.clone()).as_ref() != Some(&call.base));
     Ok(json(&HubProfileList { list, fallback }))
 }
 

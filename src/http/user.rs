@@ -67,7 +67,8 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> Resu
         Some(user) => user,
     };
     let view = service.view();
-    Ok(json(&list_profiles(&view, &service.prefix, &user, &view.catalogue.base)?))
+    let base = service.base.borrow().clone();
+    Ok(json(&list_profiles(&view, &service.prefix, &user, base.as_ref().unwrap_or(&view.catalogue.base))?))
 }
 
 /// The GPUs of the cluster by kind and by node

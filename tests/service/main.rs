@@ -16,4 +16,5 @@ mod offers;
 mod patches;
 mod rooms;
 mod schema;
+mod surveys;
 mod watching;
