@@ -18,6 +18,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use tokio::sync::watch;
 
 use crate::catalogue::Catalogue;
+use crate::domain::base::Base;
 use crate::domain::report::Freshness;
 use crate::domain::snapshot::Snapshot;
 use crate::inventory::Inventory;
@@ -35,6 +36,9 @@ pub struct Service {
     pub holds: Arc<Holds>,
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     pub access: Access,
+    /// What the hub's configuration asked of a pod when it last asked for a form. An open form asks for newer numbers without
+    /// the hub, and must be told of the same pod.
+    pub base: watch::Sender<Option<Base>>,
     /// The path below which the hub's proxy reaches Berth, such as `/services/berth/`.
     pub prefix: String,
 }

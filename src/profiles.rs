@@ -6,6 +6,7 @@ pub mod offer;
 pub mod plan;
 pub mod refusal;
 pub mod slug;
+pub mod survey;
 
 use serde::Deserialize;
 

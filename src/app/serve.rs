@@ -107,7 +107,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
 
     let holds = Arc::new(Holds::new(inventory.snapshot()));
     tokio::spawn(holds.clone().follow(inventory.snapshots.clone()));
-    let service = web::Data::new(Service { inventory, holds, catalogue, access, prefix });
+    let service = web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix });
     let metrics = web::Data::new(metrics);
     let stopping = web::Data::new(Stopping::default());
     let app = {

@@ -35,6 +35,16 @@ impl Sharing {
         }
     }
 
+    /// What it means for who gets one, in a sentence without its full stop.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Exclusive => "A whole GPU for one server",
+            Self::Mig => "A slice of a GPU, with memory of its own",
+            Self::TimeSliced => "Shared with others, memory is not isolated",
+            Self::Mps => "Shared with others, each with a part of the memory; a fault of one can stop all",
+        }
+    }
+
     /// Two shares may be the same card, and the device plugin may refuse a second one: more than one is never offered.
     pub fn is_share(self) -> bool {
         matches!(self, Self::TimeSliced | Self::Mps)

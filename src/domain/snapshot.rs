@@ -19,6 +19,13 @@ pub struct PendingPod {
     pub requirements: NodeRequirements,
 }
 
+/// GPUs that unbound pods ask for, all of pods that accept the same kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    pub kinds: BTreeSet<String>,
+    pub gpus: u64,
+}
+
 /// A kind and its units over all nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KindCount {
@@ -89,6 +96,8 @@ pub struct Snapshot {
     pub gpu_nodes: Vec<Arc<NodeState>>,
     /// Sorted by id.
     pub kinds: Vec<KindCount>,
+    /// Each GPU asked for once, where `pending` counts it for every kind that would do.
+    pub demand: Vec<Demand>,
     /// Names of GPU-like resources that no rule knows, sorted.
     pub unclassified: Vec<Arc<str>>,
     /// Claims of the hub's namespace; `None` where the source holds no claim at all and nothing can be checked.
@@ -121,11 +130,12 @@ impl Snapshot {
         for Growth { pool, .. } in &growth {
             kinds.entry(pool.kind.id.clone()).or_insert_with(|| KindCount::none(pool.kind.clone()));
         }
-        add_pending(&mut kinds, &gpu_nodes, pending);
+        let demand = sum_demand(&gpu_nodes, pending);
+        add_pending(&mut kinds, &demand);
         let kinds = kinds.into_values().collect();
         let keep_off = keep_off(&nodes, policy);
         let Surroundings { servers, claims, quotas } = surroundings;
-        Self { generation, nodes, gpu_nodes, kinds, unclassified, claims, quotas, servers, keep_off, growth }
+        Self { generation, nodes, gpu_nodes, kinds, demand, unclassified, claims, quotas, servers, keep_off, growth }
     }
 
     /// The same moment with more promised: what is held by node, and the servers that were promised and are not seen yet.
@@ -166,6 +176,12 @@ impl Snapshot {
     pub fn kind(&self, id: &str) -> Option<&KindCount> {
         self.kinds.iter().find(|count| count.kind.id == id)
     }
+
+    /// GPUs that unbound pods ask for and that could be of the kinds that `wanted` names.
+    pub fn ahead(&self, wanted: &dyn Fn(&str) -> bool) -> u64 {
+        let ours = self.demand.iter().filter(|demand| demand.kinds.iter().any(|id| wanted(id)));
+        ours.fold(0, |sum, demand| sum.saturating_add(demand.gpus))
+    }
 }
 
 fn sum_kinds(nodes: &[Arc<NodeState>]) -> BTreeMap<String, KindCount> {
@@ -194,16 +210,11 @@ fn sum_kinds(nodes: &[Arc<NodeState>]) -> BTreeMap<String, KindCount> {
     kinds
 }
 
-/// Waiting pods are mostly copies of a few: what they accept is looked for once for all of a sort.
-fn add_pending(kinds: &mut BTreeMap<String, KindCount>, nodes: &[Arc<NodeState>], pending: &[&PendingPod]) {
-    let mut sorts: BTreeMap<&NodeRequirements, Resources> = BTreeMap::new();
-    for pod in pending {
-        sorts.entry(&pod.requirements).or_default().add(&pod.requests);
-    }
-    for (requirements, requests) in sorts {
-        for id in acceptable_kinds(nodes, requirements, &requests) {
+fn add_pending(kinds: &mut BTreeMap<String, KindCount>, demand: &[Demand]) {
+    for demand in demand {
+        for id in &demand.kinds {
             if let Some(count) = kinds.get_mut(id) {
-                count.pending = count.pending.saturating_add(requests.other(&count.kind.resource));
+                count.pending = count.pending.saturating_add(demand.gpus);
             }
         }
     }
@@ -224,19 +235,42 @@ fn keep_off(nodes: &[Arc<NodeState>], policy: &Policy) -> Vec<Requirement> {
     labels.into_iter().map(|(label, values)| Requirement::not_in(label, values.into_iter().collect())).collect()
 }
 
+fn sum_demand(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<Demand> {
+    // Waiting pods are mostly copies of a few: what they accept is looked for once for all of a sort.
+    let mut sorts: BTreeMap<&NodeRequirements, Resources> = BTreeMap::new();
+    for pod in pending {
+        sorts.entry(&pod.requirements).or_default().add(&pod.requests);
+    }
+    let mut sums: BTreeMap<BTreeSet<String>, u64> = BTreeMap::new();
+    for (requirements, requests) in sorts {
+        for (resource, ids) in acceptable_kinds(nodes, requirements, &requests) {
+            let kinds = ids.into_iter().map(str::to_owned).collect();
+            let sum = sums.entry(kinds).or_default();
+            *sum = sum.saturating_add(requests.other(resource));
+        }
+    }
+    sums.into_iter().map(|(kinds, gpus)| Demand { kinds, gpus }).collect()
+}
+
 fn smaller(size: Option<u64>, than: Option<u64>) -> bool {
     size.is_some_and(|size| than.is_none_or(|than| size < than))
 }
 
-/// The kinds of the resources asked for on the nodes that are acceptable. A pod that accepts several is demand for each of
+/// By resource asked for, the kinds on the nodes that are acceptable. A pod that accepts several is demand for each of
 /// them, since it may take any.
-fn acceptable_kinds<'a>(nodes: &'a [Arc<NodeState>], requirements: &NodeRequirements, requests: &Resources) -> BTreeSet<&'a str> {
-    let mut ids = BTreeSet::new();
+fn acceptable_kinds<'a>(
+    nodes: &'a [Arc<NodeState>],
+    requirements: &NodeRequirements,
+    requests: &Resources,
+) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for node in nodes {
         let asked = |kind: &&Arc<Kind>| requests.other(&kind.resource) > 0;
         let mut kinds = node.gpus.iter().map(|gpu| &gpu.kind).filter(asked).peekable();
         if kinds.peek().is_some() && requirements.select(node.name(), &node.facts.labels) {
-            ids.extend(kinds.map(|kind| kind.id.as_str()));
+            for kind in kinds {
+                ids.entry(&kind.resource).or_default().insert(&kind.id);
+            }
         }
     }
     ids

@@ -90,6 +90,7 @@ pub async fn profile_list(
     let view = service.view_of(&(call.user.name.clone(), call.server.clone()));
     let list = list_profiles(&view, &service.prefix, &call.user, &call.server, &call.base)?;
     let fallback = fallback(&view, &list);
+    service.base.send_if_modified(|last| last.replace(call.base.clone()).as_ref() != Some(&call.base));
     Ok(json(&HubProfileList { list, fallback }))
 }
 

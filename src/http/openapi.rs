@@ -131,6 +131,7 @@ pub struct Choice {
 
 /// Plain text for a form template
 #[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Details {
     title: String,
     description: String,
@@ -140,7 +141,39 @@ pub struct Details {
     kinds: Vec<KindDetails>,
     reasons: Vec<String>,
     image: String,
+    /// Whether a server that finds nothing free waits for it
+    waits: bool,
+    /// At most so long; null: as the hub has it
+    wait_up_to_seconds: Option<u64>,
+    /// What each kind, and `any`, would come to now; empty without a GPU
+    choices: BTreeMap<String, KindState>,
+    /// RFC 3339
+    observed_at: String,
+    stale: bool,
     prefix: String,
+}
+
+#[derive(ToSchema)]
+pub struct KindState {
+    text: String,
+    availability: Availability,
+    #[schema(required = false)]
+    reasons: Vec<String>,
+    /// GPUs that others ask for already, without having got them
+    ahead: u64,
+    /// By the number of GPUs
+    counts: BTreeMap<String, ChoiceState>,
+    /// By name, where a node can be chosen
+    #[schema(required = false)]
+    nodes: BTreeMap<String, ChoiceState>,
+}
+
+#[derive(ToSchema)]
+pub struct ChoiceState {
+    text: String,
+    availability: Availability,
+    #[schema(required = false)]
+    reasons: Vec<String>,
 }
 
 #[derive(ToSchema)]
@@ -169,6 +202,8 @@ pub struct KindDetails {
     #[schema(rename = "memoryMiB")]
     memory_mib: Option<u64>,
     sharing: Sharing,
+    /// What the sharing means for the user
+    meaning: String,
     free: u64,
     total: u64,
 }

@@ -67,7 +67,9 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> Resu
         Some(user) => user,
     };
     let view = service.view_of(&(user.name.clone(), String::new()));
-    Ok(json(&list_profiles(&view, &service.prefix, &user, "", &view.catalogue.base)?))
+    let base = service.base.borrow().clone();
+    let base = base.as_ref().unwrap_or(&view.catalogue.base);
+    Ok(json(&list_profiles(&view, &service.prefix, &user, "", base)?))
 }
 
 /// The GPUs of the cluster by kind and by node

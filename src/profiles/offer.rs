@@ -4,6 +4,8 @@
 //! block is raw text for a template that escapes. There is no `kubespawner_override` anywhere: KubeSpawner applies
 //! overrides after the hook, so all settings come with the patch.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,7 @@ use super::limits::Allowance;
 use super::plan::{Request, allowed_kinds, default_count, plan};
 use super::refusal::Refusal;
 use super::slug;
+use super::survey::{KindState, survey};
 use crate::catalogue::{Catalogue, Profile, SharedCodeUse, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::Availability;
@@ -34,6 +37,7 @@ pub struct Offer {
 
 /// What a form template shows; plain text throughout.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Details {
     pub title: String,
     pub description: String,
@@ -44,6 +48,14 @@ pub struct Details {
     pub kinds: Vec<KindDetails>,
     pub reasons: Vec<String>,
     pub image: String,
+    /// Whether a server that finds nothing free waits for it, and at most how long; `None`: as the hub has it.
+    pub waits: bool,
+    pub wait_up_to_seconds: Option<u64>,
+    /// By kind and for `any`; empty without a GPU.
+    pub choices: BTreeMap<String, KindState>,
+    /// The moment of these numbers, RFC 3339, and whether the source is lost since.
+    pub observed_at: String,
+    pub stale: bool,
     /// Where Berth answers behind the hub's proxy.
     pub prefix: String,
 }
@@ -56,6 +68,8 @@ pub struct KindDetails {
     #[serde(rename = "memoryMiB")]
     pub memory_mib: Option<u64>,
     pub sharing: Sharing,
+    /// What the sharing means for the user.
+    pub meaning: &'static str,
     pub free: u64,
     pub total: u64,
 }
@@ -158,6 +172,7 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
     let mut reasons = vec!["there is no picture of the cluster yet".to_owned()];
     let mut kinds = Vec::new();
     let mut profile_options = Map::new();
+    let mut choices = BTreeMap::new();
     if let Some(snapshot) = context.snapshot {
         asked.gpus = default_count(&asked, allowance, snapshot, base, context.catalogue);
         let assessment = plan(&asked, snapshot, base, context.catalogue).assessment;
@@ -169,7 +184,8 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
             reasons.insert(0, allowance.sentence());
         }
         kinds = kind_details(&asked, snapshot);
-        profile_options = option_map(options(&asked, node_choice, allowance, snapshot, base, context.catalogue));
+        choices = survey(&asked, node_choice, allowance, snapshot, base, context.catalogue);
+        profile_options = option_map(options(&asked, node_choice, &choices, snapshot, context.catalogue));
     }
     let (free, total) = kinds.iter().fold((0, 0), |(f, t), kind| (f + kind.free, t + kind.total));
     let details = Details {
@@ -181,6 +197,11 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
         kinds,
         reasons,
         image: request.image.reference.clone(),
+        waits: profile.when_full == WhenFull::Wait,
+        wait_up_to_seconds: profile.wait_up_to.map(|longest| longest.as_secs()),
+        choices,
+        observed_at: context.freshness.observed_at.clone(),
+        stale: context.freshness.stale,
         prefix: context.prefix.to_owned(),
     };
     let description = [profile.description.clone(), status(&details, profile, context.freshness)];
@@ -207,6 +228,7 @@ fn kind_details(request: &Request<'_>, snapshot: &Snapshot) -> Vec<KindDetails> 
                 name: count.kind.display_name(),
                 memory_mib: count.kind.memory_mib,
                 sharing: count.kind.sharing,
+                meaning: count.kind.sharing.meaning(),
                 free,
                 total,
             }

@@ -52,18 +52,27 @@ pub struct Plan<'a> {
 
 /// Plans a request over a snapshot, under what the hub's own configuration already asks for.
 pub fn plan<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, catalogue: &Catalogue) -> Plan<'a> {
+    // One pod can ask for one resource only: the one that can be had soonest.
+    let plans = plans(request, snapshot, base, catalogue).into_iter();
+    plans.min_by_key(|plan| plan.assessment.availability).unwrap_or_else(|| impossible(request))
+}
+
+/// A plan for each resource that the request could ask for, at least one.
+pub fn plans<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, catalogue: &Catalogue) -> Vec<Plan<'a>> {
     let Some(gpu) = &request.profile.gpu else {
-        return plan_for(request, None, snapshot, base, catalogue);
+        return vec![plan_for(request, None, snapshot, base, catalogue)];
     };
     let kinds: Vec<&KindCount> = allowed_kinds(gpu, request, snapshot).collect();
     let resources: BTreeSet<&Arc<str>> = kinds.iter().map(|count| &count.kind.resource).collect();
+    if resources.is_empty() {
+        return vec![impossible(request)];
+    }
     let plans = resources.into_iter().map(|resource| {
         let ids = kinds.iter().filter(|count| count.kind.resource == *resource).map(|count| count.kind.id.as_str());
         let choice = GpuChoice { resource: resource.clone(), kinds: ids.collect() };
         plan_for(request, Some(choice), snapshot, base, catalogue)
     });
-    // One pod can ask for one resource only: the one that can be had soonest.
-    plans.min_by_key(|plan| plan.assessment.availability).unwrap_or_else(|| impossible(request))
+    plans.collect()
 }
 
 /// How many GPUs a request takes where the user does not say: the first of the profile's counts that some node could
@@ -173,15 +182,25 @@ fn plan_for<'a>(
     };
     // A pin is to a node that exists.
     let growth = if request.node.is_none() { growth.as_slice() } else { &[] };
-    let mut assessment = assess(nodes, growth, &shape);
     let quota = snapshot.quotas.iter().find_map(|quota| quota.excess(&shape.requests));
-    if let Some(excess) = &quota {
-        let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
-        assessment.availability = assessment.availability.max(availability);
-        assessment.reasons.insert(0, excess.to_string());
-        assessment.fitting.clear();
+    let none = Assessment { availability: Availability::Never, reasons: Vec::new(), fitting: Vec::new() };
+    let mut plan = Plan { required, avoid, tolerations, gpu, shape, quota, assessment: none };
+    plan.assessment = plan.assess(nodes, growth);
+    plan
+}
+
+impl Plan<'_> {
+    /// Whether and where the pod would start on some of the nodes, quotas considered.
+    pub fn assess<'n>(&self, nodes: &'n [Arc<NodeState>], growth: &[&Growth]) -> Assessment<'n> {
+        let mut assessment = assess(nodes, growth, &self.shape);
+        if let Some(excess) = &self.quota {
+            let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
+            assessment.availability = assessment.availability.max(availability);
+            assessment.reasons.insert(0, excess.to_string());
+            assessment.fitting.clear();
+        }
+        assessment
     }
-    Plan { required, avoid, tolerations, gpu, shape, quota, assessment }
 }
 
 /// The claims that a pod mounts, where it matters on which node.

@@ -32,7 +32,8 @@ pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalo
     }
     let (_, catalogue) = watch::channel(Arc::new(catalogue));
     let holds = Arc::new(Holds::new(inventory.snapshot()));
-    web::Data::new(Service { inventory, holds, catalogue, access, prefix: "/services/berth/".into() })
+    let prefix = "/services/berth/".into();
+    web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix })
 }
 
 pub fn tokens(api: &str) -> Access {
@@ -200,6 +201,17 @@ async fn a_default_profile_that_is_not_for_everyone_at_any_time_is_no_fallback()
         let list = post(&service, LIST, None, call).await.json();
         assert_eq!(!list["fallback"].is_null(), has_fallback, "{config}");
     }
+}
+
+#[actix_web::test]
+async fn an_open_form_gets_newer_numbers_for_the_pod_that_the_hub_would_make() {
+    let service = service(Some(&mixed()), Access::Open);
+    let availability = |list: Value| list["profiles"][1]["berth"]["availability"].clone();
+    assert_eq!(availability(get(&service, "/profiles", None).await.json()), "now");
+    let mut call = ada();
+    call["base"]["requests"] = json!({"cpu": "15"});
+    assert_eq!(availability(post(&service, LIST, None, call).await.json()), "never");
+    assert_eq!(availability(get(&service, "/services/berth/profiles", None).await.json()), "never");
 }
 
 #[actix_web::test]

@@ -19,4 +19,5 @@ mod patches;
 mod places;
 mod rooms;
 mod schema;
+mod surveys;
 mod watching;
