@@ -60,5 +60,5 @@ fn read(file: &Path) -> Result<String, AppError> {
 }
 
 fn policy(catalogue: &Catalogue) -> Policy {
-    Policy { tolerate: catalogue.tolerate.clone() }
+    Policy { tolerate: catalogue.tolerate.clone(), gpu_rules: catalogue.gpu_rules.clone() }
 }

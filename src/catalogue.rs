@@ -14,6 +14,7 @@
 mod check;
 mod errors;
 mod format;
+mod gpu_rules;
 mod images;
 mod model;
 mod names;

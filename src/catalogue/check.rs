@@ -10,7 +10,7 @@ use super::model::{Catalogue, Profile, SharedCode};
 use super::node::Path;
 use super::report::Report;
 use super::values::SharedCodeMount;
-use super::{images, names, profile, redirects, template, volumes};
+use super::{gpu_rules, images, names, profile, redirects, template, volumes};
 use crate::domain::base::Base;
 use crate::domain::quantity::Quantity;
 
@@ -29,7 +29,8 @@ pub(super) fn catalogue(file: File, report: &mut Report) -> Catalogue {
     let volumes = volumes::check(file.volumes, &shared_code, report);
     let profiles = profiles(file.profiles, &images, report);
     let redirects = redirects::check(&file.redirects, &profiles, report);
-    unsupported(file.limits, file.expandable, file.gpu_resources, report);
+    unsupported(file.limits, file.expandable, report);
+    let gpu_rules = gpu_rules::check(file.gpu_resources, report);
     let base = base(file.base, report);
     Catalogue {
         namespace: file.namespace,
@@ -40,6 +41,7 @@ pub(super) fn catalogue(file: File, report: &mut Report) -> Catalogue {
         redirects,
         volumes,
         shared_code,
+        gpu_rules,
         base,
     }
 }
@@ -109,7 +111,7 @@ fn shared_code(code: format::SharedCode, report: &mut Report) -> SharedCode {
 }
 
 /// Keys of the format that this version does not act on are never passed over in silence.
-fn unsupported(limits: Option<Limits>, expandable: Option<Vec<Value>>, gpu_resources: Option<Vec<Value>>, report: &mut Report) {
+fn unsupported(limits: Option<Limits>, expandable: Option<Vec<Value>>, report: &mut Report) {
     let mut refuse = |set: bool, path: Path, empty: &str| {
         if set {
             let (_, key) = report.root().place(&path);
@@ -122,7 +124,6 @@ fn unsupported(limits: Option<Limits>, expandable: Option<Vec<Value>>, gpu_resou
         refuse(limits.groups.is_some_and(|groups| !groups.is_empty()), root.key("groups"), "{}");
     }
     refuse(expandable.is_some_and(|pools| !pools.is_empty()), Path::root("expandable"), "[]");
-    refuse(gpu_resources.is_some_and(|rules| !rules.is_empty()), Path::root("gpuResources"), "[]");
 }
 
 fn base(base: Option<format::Base>, report: &mut Report) -> Base {

@@ -2,11 +2,13 @@
 //! [`super::check`]; nobody needs to check again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::values::{AvoidGpuNodes, ImagePullPolicy, KindFilter, SharedCodeMount, SharedCodeUse, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::gpu::Sharing;
+use crate::domain::gpu_rule::GpuRule;
 use crate::domain::quantity::Quantity;
 
 /// What the hub's users can be offered, and what their pods are made of.
@@ -28,6 +30,8 @@ pub struct Catalogue {
     pub volumes: Vec<Volume>,
     /// Code of the node that pods can read.
     pub shared_code: SharedCode,
+    /// How to read GPU resources, in front of what Berth knows by itself.
+    pub gpu_rules: Arc<[GpuRule]>,
     /// What the hub asks of every pod, for use without a hub.
     pub base: Base,
 }

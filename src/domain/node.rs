@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gpu::{GpuPool, Kind};
+use super::gpu_rule::GpuRule;
 use super::resources::Resources;
 use super::selector::Taint;
 
@@ -21,7 +22,12 @@ pub struct NodeFacts {
     pub leaving: bool,
     /// The GPUs are being repartitioned: the value of `nvidia.com/mig.config.state`.
     pub reconfiguring: Option<String>,
+    /// The slices do not make one layout, so the device plugin offers none of them.
+    pub mig_invalid: bool,
+    /// Extended resources, healthy or not, by name.
+    pub capacity: BTreeMap<Arc<str>, u64>,
     pub allocatable: Resources,
+    /// Read out of the resources and labels, by the rules of the policy in force.
     pub pools: Vec<GpuPool>,
     /// GPU-like resources that no rule knows.
     pub unclassified: Vec<Arc<str>>,
@@ -29,11 +35,13 @@ pub struct NodeFacts {
     pub images: BTreeSet<u64>,
 }
 
-/// What decides whether a node counts as usable, beside the node itself.
+/// What the catalogue decides about the inventory: which nodes count as usable, and how to read GPUs that Berth doesn't know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Keys of taints that Berth gives pods a toleration for.
     pub tolerate: Vec<String>,
+    /// The first that matches a resource reads it, in front of what Berth knows by itself.
+    pub gpu_rules: Arc<[GpuRule]>,
 }
 
 /// GPUs of one kind on one node. All numbers are units of the kind's resource.
@@ -61,19 +69,25 @@ pub struct NodeState {
     pub held: Resources,
     /// What is neither used nor held, never below zero.
     pub free: Resources,
-    /// Why no pod should be sent here now, in plain words; empty when the node is usable.
+    /// Whether pods may be sent here now.
+    pub usable: bool,
+    /// Why not, in plain words, and what else is wrong with the node's GPUs.
     pub reasons: Vec<String>,
     pub gpus: Vec<NodeGpus>,
 }
 
 impl NodeState {
     pub fn new(facts: Arc<NodeFacts>, used: Resources, held: Resources, policy: &Policy) -> Self {
-        let reasons = unusable_reasons(&facts, policy);
-        let gpus = facts.pools.iter().map(|pool| count(pool, &used, &held, reasons.is_empty())).collect();
+        let mut reasons = unusable_reasons(&facts, policy);
+        let usable = reasons.is_empty();
+        if facts.mig_invalid {
+            reasons.push(MIG_INVALID.to_owned());
+        }
+        let gpus = facts.pools.iter().map(|pool| count(pool, &used, &held, usable)).collect();
         let mut free = facts.allocatable.clone();
         free.subtract(&used);
         free.subtract(&held);
-        Self { facts, used, held, free, reasons, gpus }
+        Self { facts, used, held, free, usable, reasons, gpus }
     }
 
     pub fn name(&self) -> &str {
@@ -81,7 +95,7 @@ impl NodeState {
     }
 
     pub fn usable(&self) -> bool {
-        self.reasons.is_empty()
+        self.usable
     }
 
     /// Pods use or hold more of a resource than the node now offers, as while a device plugin restarts.
@@ -105,6 +119,9 @@ fn count(pool: &GpuPool, used: &Resources, held: &Resources, usable: bool) -> No
         physical: pool.physical,
     }
 }
+
+/// Said of a node; its other resources can be used.
+pub const MIG_INVALID: &str = "its MIG layout is invalid, so its GPUs are not offered";
 
 /// What `nvidia.com/mig.config.state` means for people.
 pub fn reconfiguring(state: &str) -> String {
@@ -149,7 +166,7 @@ mod tests {
     fn node(capacity: u64, allocatable: u64) -> NodeFacts {
         let kind = Kind {
             id: "nvidia-a100".into(),
-            vendor: "nvidia",
+            vendor: "nvidia".into(),
             product: "NVIDIA-A100".into(),
             memory_mib: None,
             sharing: Sharing::Exclusive,
@@ -167,7 +184,7 @@ mod tests {
     }
 
     fn state(facts: NodeFacts, used: u64, held: u64) -> NodeState {
-        let policy = Policy { tolerate: vec!["nvidia.com/gpu".into()] };
+        let policy = Policy { tolerate: vec!["nvidia.com/gpu".into()], ..Policy::default() };
         NodeState::new(Arc::new(facts), taken(used), taken(held), &policy)
     }
 
@@ -219,6 +236,13 @@ mod tests {
             let state = state(NodeFacts { taints: vec![taint.clone()], ..node(1, 1) }, 0, 0);
             assert_eq!(state.usable(), usable, "{taint:?}");
         }
+    }
+
+    #[test]
+    fn an_invalid_mig_layout_is_told_and_takes_nothing_else_away() {
+        let state = state(NodeFacts { mig_invalid: true, ..node(2, 2) }, 0, 0);
+        assert_eq!((state.usable(), numbers(&state).4), (true, 2));
+        assert_eq!(state.reasons, [MIG_INVALID]);
     }
 
     #[test]

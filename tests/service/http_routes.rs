@@ -28,7 +28,7 @@ fn service(cluster: Option<&Cluster>, access: Access) -> web::Data<Service> {
 fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalogue) -> web::Data<Service> {
     let (mut publisher, inventory) = inventory::new();
     if let Some(cluster) = cluster {
-        let policy = Policy { tolerate: catalogue.tolerate.clone() };
+        let policy = Policy { tolerate: catalogue.tolerate.clone(), ..Policy::default() };
         publisher.publish_dump(&cluster.text(), &catalogue.namespace, &policy).expect("a dump");
     }
     let (_, catalogue) = watch::channel(Arc::new(catalogue));

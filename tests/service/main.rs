@@ -10,10 +10,13 @@
 mod cluster;
 mod command_line;
 mod counts;
+mod gpu_rules;
 mod http_routes;
 mod hub_user;
+mod nvidia_sharing;
 mod offers;
 mod patches;
 mod rooms;
 mod schema;
+mod vendors;
 mod watching;
