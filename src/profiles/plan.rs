@@ -174,10 +174,19 @@ fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &GpuPool)> {
     snapshot.gpu_nodes.iter().flat_map(|node| node.facts.pools.iter().map(|pool| (node.name(), pool)))
 }
 
+/// The terms that select the chosen kinds. Where the labels of another kind's node meet them as well, as with cards of
+/// several models of which the labels name one, its name keeps the pod off.
 fn kind_terms(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> Vec<NodeSelectorTerm> {
-    let ours =
-        pools(snapshot).filter(|(_, pool)| pool.kind.resource == choice.resource && choice.kinds.contains(pool.kind.id.as_str()));
-    selecting_terms(ours)
+    let ours = |pool: &GpuPool| pool.kind.resource == choice.resource && choice.kinds.contains(pool.kind.id.as_str());
+    let theirs = |pool: &GpuPool| pool.kind.resource == choice.resource && !choice.kinds.contains(pool.kind.id.as_str());
+    let mut terms = selecting_terms(pools(snapshot).filter(|(_, pool)| ours(pool)));
+    for node in snapshot.gpu_nodes.iter().filter(|node| node.facts.pools.iter().any(theirs)) {
+        for term in terms.iter_mut().filter(|term| term.matches(node.name(), &node.facts.labels)) {
+            // A field requirement takes one value only.
+            term.match_fields.push(Requirement::not_in("metadata.name", vec![node.name().to_owned()]));
+        }
+    }
+    terms
 }
 
 /// Nodes without GPUs: none of the labels that tell kinds apart, and none of the GPU nodes that carry no such label.
