@@ -2,6 +2,7 @@
 //!
 //! Source: `ROCm/k8s-device-plugin`, `docs/user-guide/configuration.md` and `cmd/k8s-node-labeller/main.go`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::gpus::{Offered, Reading, slug, vendor_slug};
@@ -26,6 +27,13 @@ fn named_partition(resource: &str) -> Option<&str> {
     partition.split_once('_').filter(|(compute, memory)| !compute.is_empty() && memory.starts_with("nps")).map(|_| partition)
 }
 
+/// The cards that labels speak of while the node offers none. How parted ones would be called, no label says.
+pub fn promised(node: &Offered<'_>) -> Option<Arc<str>> {
+    let labelled = !matches!(said(node, "product-name"), Said::Nothing);
+    let parted = PARTITIONS.iter().any(|key| node.label(key).is_some());
+    (labelled && !parted && !node.advertises(knows)).then(|| WHOLE.into())
+}
+
 pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     let labelled = PARTITIONS.iter().find_map(|key| Some((*key, node.label(key)?)));
     let named = named_partition(resource);
@@ -46,7 +54,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         // With the naming strategy `single` the same partition is asked for as amd.com/gpu.
         id.push_str(".mixed");
     }
-    let mut labels: std::collections::BTreeMap<_, _> = label.and_then(|key| node.pair(key)).into_iter().collect();
+    let mut labels: BTreeMap<_, _> = label.and_then(|key| node.pair(key)).into_iter().collect();
     if !labels.is_empty() && named.is_none() {
         labels.extend(labelled.and_then(|(key, _)| node.pair(key)));
     }
@@ -62,6 +70,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         slice: partition.filter(|_| slices > 1),
         slices_per_card: slices,
         labels,
+        promised: !matches!(product, Said::Nothing),
         ..Reading::whole(id, VENDOR, name)
     };
     reading.pool(resource, node)

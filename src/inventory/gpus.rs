@@ -61,7 +61,12 @@ impl<'a> Offered<'a> {
     /// Every extended resource, those that so far only labels promise included.
     fn resources(&self) -> BTreeSet<Arc<str>> {
         let advertised = self.capacity.keys().chain(self.allocatable.other.keys()).filter(|name| name.contains('/')).cloned();
-        advertised.chain(nvidia::promised(self)).collect()
+        advertised.chain(nvidia::promised(self)).chain(amd::promised(self)).collect()
+    }
+
+    /// Whether the node offers any resource of one reader.
+    pub fn advertises(&self, knows: fn(&str) -> bool) -> bool {
+        self.capacity.keys().chain(self.allocatable.other.keys()).any(|resource| knows(resource))
     }
 
     /// The value of a label, if it has one.

@@ -3,6 +3,7 @@
 //! `i915_monitoring` and `xe_monitoring` give a pod all cards to look at and are nobody's to have; `millicores`,
 //! `memory.max` and `tiles` are parts of cards. Source: `intel/intel-device-plugins-for-kubernetes`, `cmd/gpu_plugin`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::gpus::{Offered, Reading, share_mark, vendor_slug};
@@ -31,7 +32,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         id.push_str(".xe");
     }
     id.push_str(&share_mark(sharing, replicas));
-    let mut labels: std::collections::BTreeMap<_, _> = product.and_then(|(key, _)| node.pair(key)).into_iter().collect();
+    let mut labels: BTreeMap<_, _> = product.and_then(|(key, _)| node.pair(key)).into_iter().collect();
     if sharing.is_share() && !labels.is_empty() {
         labels.extend(node.pair(DEVICES));
     }

@@ -35,7 +35,7 @@ pub fn is_invalid(labels: &BTreeMap<String, String>) -> bool {
 
 /// Resources that the labels speak of while the node offers none: the driver is loading or the device plugin is down.
 pub fn promised(node: &Offered<'_>) -> Vec<Arc<str>> {
-    if node.capacity.keys().chain(node.allocatable.other.keys()).any(|resource| knows(resource)) {
+    if node.advertises(knows) {
         return Vec::new();
     }
     let slices = node.labels.range(SLICE.to_owned()..).map(|(key, _)| key.as_str()).take_while(|key| key.starts_with(SLICE));

@@ -94,6 +94,20 @@ fn amds_partitions_are_slices_of_a_card() {
 }
 
 #[test]
+fn an_amd_node_without_its_plugin_starts() {
+    let pools = |labels: &[(&str, &str)]| {
+        let snapshot = Cluster::default().node_with("a", labels, &[]).snapshot();
+        snapshot.nodes[0].facts.pools.iter().map(|pool| (pool.kind.id.clone(), pool.starting, pool.capacity)).collect::<Vec<_>>()
+    };
+    let product = ("amd.com/gpu.product-name", MI300X);
+    assert_eq!(pools(&[product]), [("amd-instinct-mi300x".to_owned(), true, 0)]);
+    assert!(
+        pools(&[product, ("amd.com/gpu.compute-memory-partition", "cpx_nps4")]).is_empty(),
+        "its resource has some other name"
+    );
+}
+
+#[test]
 fn an_amd_kind_can_be_chosen_and_is_asked_for_by_its_name() {
     let mut cluster = mixed();
     let labels = [("amd.com/gpu.product-name", MI300X), ("amd.com/gpu.vram", "192G")];
