@@ -15,6 +15,7 @@ mod capacity;
 mod check;
 mod errors;
 mod format;
+mod gpu_rules;
 mod images;
 mod model;
 mod names;

@@ -4,6 +4,7 @@
 pub mod base;
 pub mod fit;
 pub mod gpu;
+pub mod gpu_rule;
 pub mod image;
 pub mod lenient;
 pub mod node;

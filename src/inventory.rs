@@ -5,15 +5,20 @@
 //! for a moment and publishes an immutable, numbered [`Snapshot`] that everybody else reads. Pods are watched in every
 //! namespace because a GPU taken elsewhere is not free here.
 //!
-//! Other vendors get a module beside `nvidia`; DRA gets watches of its own.
+//! Each vendor of GPUs has a module, and so have the catalogue's own rules; `gpus` asks them. DRA gets watches of its own.
 
+mod amd;
 mod dump;
 mod facts;
+mod gaudi;
+mod gpus;
 mod health;
 mod index;
+mod intel;
 mod nvidia;
 mod objects;
 mod pods;
+mod rules;
 mod storage;
 mod watch;
 
@@ -29,7 +34,7 @@ pub use dump::DumpError;
 pub use health::{Health, STALE_AFTER};
 pub use index::Index;
 
-use crate::domain::node::Policy;
+use crate::domain::node::{MIG_INVALID, Policy};
 use crate::domain::snapshot::Snapshot;
 use index::Change;
 use watch::{Kind, Watch};
@@ -80,6 +85,7 @@ impl Publisher {
             .is_some_and(|last| Snapshot { generation: last.generation, ..snapshot.clone() } == **last);
         if !same {
             self.generation += 1;
+            warn_of_news(self.snapshots.borrow().as_deref(), &snapshot);
             self.snapshots.send_replace(Some(Arc::new(snapshot)));
         }
     }
@@ -140,6 +146,20 @@ impl Publisher {
             }
         }
         heartbeat.abort();
+    }
+}
+
+/// Says once what an administrator must look after, when it first appears: GPUs that nobody can count.
+fn warn_of_news(last: Option<&Snapshot>, now: &Snapshot) {
+    for resource in &now.unclassified {
+        if last.is_none_or(|last| last.unclassified.binary_search(resource).is_err()) {
+            warn!(%resource, "no rule knows this GPU resource, so it is not offered; name it under gpuResources in the catalogue");
+        }
+    }
+    for node in now.nodes.iter().filter(|node| node.facts.mig_invalid) {
+        if last.and_then(|last| last.node(node.name())).is_none_or(|before| !before.facts.mig_invalid) {
+            warn!(node = node.name(), "{MIG_INVALID}");
+        }
     }
 }
 

@@ -68,7 +68,7 @@ fn expandable_pool(pool: format::ExpandablePool, at: &Path, report: &mut Report)
         }
     }
     let kind = Kind {
-        vendor: vendor_of(&pool.resource),
+        vendor: vendor_of(&pool.resource).into(),
         product: kind.clone(),
         id: kind,
         memory_mib: pool.memory.and_then(|memory| u64::try_from(memory.value() / MIB).ok()),

@@ -3,14 +3,12 @@
 //! Every rule that is broken is reported, none ends the check. A value that could not be read was reported already and is gone:
 //! no rule may blame a second key for its absence.
 
-use serde_json::Value;
-
 use super::format::{self, File};
 use super::model::{Catalogue, Profile, SharedCode};
 use super::node::Path;
 use super::report::Report;
 use super::values::SharedCodeMount;
-use super::{capacity, images, names, profile, redirects, template, volumes};
+use super::{capacity, gpu_rules, images, names, profile, redirects, template, volumes};
 use crate::domain::base::Base;
 use crate::domain::quantity::Quantity;
 
@@ -29,7 +27,7 @@ pub(super) fn catalogue(file: File, report: &mut Report) -> Catalogue {
     let volumes = volumes::check(file.volumes, &shared_code, report);
     let profiles = profiles(file.profiles, &images, report);
     let redirects = redirects::check(&file.redirects, &profiles, report);
-    unsupported(file.gpu_resources, report);
+    let gpu_rules = gpu_rules::check(file.gpu_resources, report);
     capacity::architectures(&file.architectures, report);
     let base = base(file.base, report);
     Catalogue {
@@ -45,6 +43,7 @@ pub(super) fn catalogue(file: File, report: &mut Report) -> Catalogue {
         virtual_nodes: file.virtual_nodes,
         limits: capacity::limits(file.limits.unwrap_or_default(), report),
         expandable: capacity::expandable(file.expandable.unwrap_or_default(), report),
+        gpu_rules,
         base,
     }
 }
@@ -111,14 +110,6 @@ fn shared_code(code: format::SharedCode, report: &mut Report) -> SharedCode {
     }
     let format::SharedCode { enabled, host_path, mount_path, nodes, mount } = code;
     SharedCode { enabled, host_path, mount_path, nodes, mount }
-}
-
-/// Keys of the format that this version does not act on are never passed over in silence.
-fn unsupported(gpu_resources: Option<Vec<Value>>, report: &mut Report) {
-    if gpu_resources.is_some_and(|rules| !rules.is_empty()) {
-        let path = Path::root("gpuResources");
-        report.error(&path, "gpuResources is not supported by this version of Berth yet: write [] or leave it out");
-    }
 }
 
 fn base(base: Option<format::Base>, report: &mut Report) -> Base {

@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::schema::{QuantityText, SharingWord, WordOrFalse};
-use super::values::{AvoidGpuNodes, ImagePullPolicy, KindGlob, SharedCodeMount, SharedCodeUse, Span, WhenFull, word_or_false};
+use super::values::{
+    AvoidGpuNodes, ImagePullPolicy, KindGlob, MemoryUnit, SharedCodeMount, SharedCodeUse, Span, WhenFull, word_or_false,
+};
 use crate::domain::gpu::Sharing;
 use crate::domain::node::AMD64;
 use crate::domain::quantity::Quantity;
@@ -59,7 +61,7 @@ pub(super) struct File {
     pub virtual_nodes: bool,
     pub limits: Option<Limits>,
     pub expandable: Option<Vec<ExpandablePool>>,
-    pub gpu_resources: Option<Vec<Value>>,
+    pub gpu_resources: Option<Vec<GpuRule>>,
     pub base: Option<Base>,
 }
 
@@ -174,6 +176,28 @@ pub(super) struct SharedCode {
     pub mount_path: String,
     pub nodes: BTreeMap<String, String>,
     pub mount: SharedCodeMount,
+}
+
+/// How to read a GPU resource that Berth does not know, or to read one in another way; the first that matches decides.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a mapping with resource, vendor, sharing, productLabels, memoryLabel, memoryUnit and replicasLabel"
+)]
+pub(super) struct GpuRule {
+    /// The full name, such as `example.org/accel`, or a glob over such names.
+    #[schemars(required)]
+    pub resource: Option<String>,
+    pub vendor: Option<String>,
+    #[schemars(with = "Option<SharingWord>")]
+    pub sharing: Option<Sharing>,
+    /// Keys of labels that name the product, the best first.
+    pub product_labels: Option<Vec<String>>,
+    pub memory_label: Option<String>,
+    pub memory_unit: Option<MemoryUnit>,
+    /// The key of the label that says into how many shares a card goes.
+    pub replicas_label: Option<String>,
 }
 
 /// Null stands for no limit.

@@ -2,11 +2,13 @@
 //! [`super::check`]; nobody needs to check again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::values::{AvoidGpuNodes, ImagePullPolicy, KindFilter, SharedCodeMount, SharedCodeUse, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::gpu::Sharing;
+use crate::domain::gpu_rule::GpuRule;
 use crate::domain::node::{ExpandablePool, Policy};
 use crate::domain::quantity::Quantity;
 
@@ -37,6 +39,8 @@ pub struct Catalogue {
     pub limits: Limits,
     /// What an autoscaler can add.
     pub expandable: Vec<ExpandablePool>,
+    /// How to read GPU resources, in front of what Berth knows by itself.
+    pub gpu_rules: Arc<[GpuRule]>,
     /// What the hub asks of every pod, for use without a hub.
     pub base: Base,
 }
@@ -58,6 +62,7 @@ impl Catalogue {
             architectures: self.architectures.clone(),
             virtual_nodes: self.virtual_nodes,
             expandable: self.expandable.clone(),
+            gpu_rules: self.gpu_rules.clone(),
         }
     }
 }

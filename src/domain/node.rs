@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gpu::{GpuPool, Kind};
+use super::gpu_rule::GpuRule;
 use super::resources::Resources;
 use super::selector::Taint;
 
@@ -21,7 +22,12 @@ pub struct NodeFacts {
     pub leaving: bool,
     /// The GPUs are being repartitioned: the value of `nvidia.com/mig.config.state`.
     pub reconfiguring: Option<String>,
+    /// The slices do not make one layout, so the device plugin offers none of them.
+    pub mig_invalid: bool,
+    /// Extended resources, healthy or not, by name.
+    pub capacity: BTreeMap<Arc<str>, u64>,
     pub allocatable: Resources,
+    /// Read out of the resources and labels, by the rules of the policy in force.
     pub pools: Vec<GpuPool>,
     /// GPU-like resources that no rule knows.
     pub unclassified: Vec<Arc<str>>,
@@ -29,7 +35,7 @@ pub struct NodeFacts {
     pub images: BTreeSet<u64>,
 }
 
-/// What decides whether a node counts as usable, beside the node itself.
+/// What the catalogue decides about the inventory: which nodes count as usable, and how to read GPUs that Berth doesn't know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Keys of taints that Berth gives pods a toleration for.
@@ -40,11 +46,19 @@ pub struct Policy {
     pub virtual_nodes: bool,
     /// Pools that an autoscaler can grow.
     pub expandable: Vec<ExpandablePool>,
+    /// The first that matches a resource reads it, in front of what Berth knows by itself.
+    pub gpu_rules: Arc<[GpuRule]>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { tolerate: Vec::new(), architectures: vec![AMD64.to_owned()], virtual_nodes: false, expandable: Vec::new() }
+        Self {
+            tolerate: Vec::new(),
+            architectures: vec![AMD64.to_owned()],
+            virtual_nodes: false,
+            expandable: Vec::new(),
+            gpu_rules: Arc::default(),
+        }
     }
 }
 
@@ -98,7 +112,9 @@ pub struct NodeState {
     pub reclaimable: Resources,
     /// What is neither used nor held, never below zero.
     pub free: Resources,
-    /// Why no pod should be sent here now, in plain words; empty when the node is usable.
+    /// Whether pods may be sent here now.
+    pub usable: bool,
+    /// Why not, in plain words, and what else is wrong with the node's GPUs.
     pub reasons: Vec<String>,
     pub gpus: Vec<NodeGpus>,
 }
@@ -107,26 +123,30 @@ impl NodeState {
     pub fn new(facts: Arc<NodeFacts>, usage: Usage, policy: &Policy) -> Self {
         let strange = strangeness(&facts, policy);
         let hidden = strange.as_ref().is_some_and(Strangeness::is_virtual);
-        let reasons = unusable_reasons(&facts, strange, policy);
-        Self::count(facts, usage, reasons, hidden)
+        let mut reasons = unusable_reasons(&facts, strange, policy);
+        let usable = reasons.is_empty();
+        if facts.mig_invalid {
+            reasons.push(MIG_INVALID.to_owned());
+        }
+        Self::count(facts, usage, usable, reasons, hidden)
     }
 
     /// The same node with more promised on it.
     pub fn with_held(&self, more: &Resources) -> Self {
         let mut usage = Usage { used: self.used.clone(), held: self.held.clone(), reclaimable: self.reclaimable.clone() };
         usage.held.add(more);
-        Self::count(self.facts.clone(), usage, self.reasons.clone(), self.gpus.is_empty())
+        Self::count(self.facts.clone(), usage, self.usable, self.reasons.clone(), self.gpus.is_empty())
     }
 
     /// `hidden`: its GPUs are not shown at all.
-    fn count(facts: Arc<NodeFacts>, usage: Usage, reasons: Vec<String>, hidden: bool) -> Self {
+    fn count(facts: Arc<NodeFacts>, usage: Usage, usable: bool, reasons: Vec<String>, hidden: bool) -> Self {
         let pools = facts.pools.iter().filter(|_| !hidden);
-        let gpus = pools.map(|pool| count(pool, &usage, reasons.is_empty())).collect();
+        let gpus = pools.map(|pool| count(pool, &usage, usable)).collect();
         let Usage { used, held, reclaimable } = usage;
         let mut free = facts.allocatable.clone();
         free.subtract(&used);
         free.subtract(&held);
-        Self { facts, used, held, reclaimable, free, reasons, gpus }
+        Self { facts, used, held, reclaimable, free, usable, reasons, gpus }
     }
 
     pub fn name(&self) -> &str {
@@ -134,7 +154,7 @@ impl NodeState {
     }
 
     pub fn usable(&self) -> bool {
-        self.reasons.is_empty()
+        self.usable
     }
 
     /// Pods use or hold more of a resource than the node now offers, as while a device plugin restarts.
@@ -159,6 +179,9 @@ fn count(pool: &GpuPool, usage: &Usage, usable: bool) -> NodeGpus {
         physical: pool.physical,
     }
 }
+
+/// Said of a node; its other resources can be used.
+pub const MIG_INVALID: &str = "its MIG layout is invalid, so its GPUs are not offered";
 
 /// What `nvidia.com/mig.config.state` means for people.
 pub fn reconfiguring(state: &str) -> String {
@@ -242,7 +265,7 @@ mod tests {
     fn node(capacity: u64, allocatable: u64) -> NodeFacts {
         let kind = Kind {
             id: "nvidia-a100".into(),
-            vendor: "nvidia",
+            vendor: "nvidia".into(),
             product: "NVIDIA-A100".into(),
             memory_mib: None,
             sharing: Sharing::Exclusive,
@@ -313,6 +336,13 @@ mod tests {
             let state = state(NodeFacts { taints: vec![taint.clone()], ..node(1, 1) }, 0, 0);
             assert_eq!(state.usable(), usable, "{taint:?}");
         }
+    }
+
+    #[test]
+    fn an_invalid_mig_layout_is_told_and_takes_nothing_else_away() {
+        let state = state(NodeFacts { mig_invalid: true, ..node(2, 2) }, 0, 0);
+        assert_eq!((state.usable(), numbers(&state).4), (true, 2));
+        assert_eq!(state.reasons, [MIG_INVALID]);
     }
 
     #[test]

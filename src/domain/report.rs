@@ -80,7 +80,7 @@ impl<'a> GpuReport<'a> {
     pub fn new(snapshot: &'a Snapshot, freshness: &'a Freshness) -> Self {
         let kinds = snapshot.kinds.iter().map(|count| KindRow {
             id: &count.kind.id,
-            vendor: count.kind.vendor,
+            vendor: &count.kind.vendor,
             product: &count.kind.product,
             memory_mib: count.kind.memory_mib,
             sharing: count.kind.sharing,

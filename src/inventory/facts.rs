@@ -1,9 +1,6 @@
 //! Turns objects into facts. An object that makes no sense is skipped and counted; a quantity that makes no sense is
 //! skipped alone.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use tracing::warn;
 
 use super::nvidia;
@@ -32,12 +29,9 @@ pub fn node(node: Node) -> Decoded<NodeFacts> {
     let name = node.metadata.name.clone();
     let owner = |part: &str| format!("node {name}, {part}");
     let allocatable = resources(&node.status.allocatable, &owner("status.allocatable"));
-    let capacity = resources(&node.status.capacity, &owner("status.capacity"));
+    let mut capacity = resources(&node.status.capacity, &owner("status.capacity")).other;
+    capacity.retain(|name, _| name.contains('/'));
     let labels = node.metadata.labels;
-    let pools = nvidia::pools(&labels, &capacity, &allocatable);
-    let known = |resource: &str| nvidia::RESOURCES.contains(&resource);
-    let unclassified = capacity.other.keys().chain(allocatable.other.keys()).filter(|name| !known(name) && looks_like_gpu(name));
-    let unclassified: BTreeSet<Arc<str>> = unclassified.cloned().collect();
     let reconfiguring = labels
         .get("nvidia.com/mig.config.state")
         .filter(|state| ["pending", "rebooting", "failed"].contains(&state.as_str()))
@@ -49,28 +43,16 @@ pub fn node(node: Node) -> Decoded<NodeFacts> {
         ready: node.status.conditions.iter().any(|c| c.name == "Ready" && c.status == "True"),
         leaving: node.metadata.deletion_timestamp.is_some(),
         reconfiguring,
+        mig_invalid: nvidia::is_invalid(&labels),
+        capacity,
         allocatable,
-        pools,
-        unclassified: unclassified.into_iter().collect(),
+        // The index reads these, since the catalogue's rules may change while the node does not.
+        pools: Vec::new(),
+        unclassified: Vec::new(),
         images: node.status.images.iter().flat_map(|image| &image.names).map(|name| image::fingerprint(name)).collect(),
         labels,
     };
     Decoded { key: name, fact: Some(fact) }
-}
-
-/// A resource that is a GPU by its name, and not one of the side channels that vendors offer beside it.
-fn looks_like_gpu(resource: &str) -> bool {
-    let Some((domain, name)) = resource.split_once('/') else { return false };
-    let name = name.to_ascii_lowercase();
-    let vendor_device = match domain {
-        "nvidia.com" => name.starts_with("mig-") || name.starts_with("gpu."),
-        "amd.com" => name.contains("_nps"),
-        "gpu.intel.com" => ["i915", "xe"].contains(&name.as_str()),
-        "habana.ai" => true,
-        _ => false,
-    };
-    let device = name == "gpu" || name.starts_with("gpu-") || name.ends_with("-gpu") || name == "vgpu" || name == "gpus";
-    vendor_device || device
 }
 
 pub fn resources(amounts: &Amounts, owner: &str) -> Resources {

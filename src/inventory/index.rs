@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::gpus;
 use super::pods::{Place, PodFacts};
+use super::rules::Rules;
 use super::storage::{ClaimFacts, ClassFacts, Storage, VolumeFacts};
 use crate::domain::node::{NodeFacts, NodeState, Policy, Usage};
 use crate::domain::quota::Quota;
@@ -44,6 +46,8 @@ pub struct Index {
     quotas: BTreeMap<String, Quota>,
     usage: HashMap<Arc<str>, Usage>,
     states: BTreeMap<Arc<str>, Arc<NodeState>>,
+    /// By which the nodes' GPUs were read.
+    rules: Rules,
     /// Nodes whose state no longer follows from their facts and usage.
     dirty: BTreeSet<Arc<str>>,
     listed: Listed,
@@ -84,6 +88,9 @@ impl Index {
 
     /// The state of the cluster under a policy. Only nodes that something changed on are counted anew.
     pub fn snapshot(&mut self, generation: u64, policy: &Policy) -> Snapshot {
+        if !self.rules.are(&policy.gpu_rules) {
+            self.read_anew(Rules::new(policy.gpu_rules.clone()));
+        }
         for name in std::mem::take(&mut self.dirty) {
             match self.nodes.get(&name) {
                 Some(facts) => {
@@ -117,15 +124,29 @@ impl Index {
         self.dirty.extend(self.nodes.keys().cloned());
     }
 
+    /// Reads every node's GPUs by other rules.
+    fn read_anew(&mut self, rules: Rules) {
+        for facts in self.nodes.values_mut() {
+            gpus::read(Arc::make_mut(facts), &rules);
+        }
+        self.rules = rules;
+        self.recount();
+    }
+
     fn apply_nodes(&mut self, update: Update<NodeFacts>) {
         match update {
             Update::All(nodes) => {
                 self.listed.nodes = true;
                 self.dirty.extend(self.nodes.keys().cloned());
-                self.nodes = nodes.into_iter().map(|(_, facts)| (facts.name.clone(), Arc::new(facts))).collect();
+                let read = |mut facts: NodeFacts| {
+                    gpus::read(&mut facts, &self.rules);
+                    (facts.name.clone(), Arc::new(facts))
+                };
+                self.nodes = nodes.into_iter().map(|(_, facts)| read(facts)).collect();
                 self.dirty.extend(self.nodes.keys().cloned());
             }
-            Update::Set(_, facts) => {
+            Update::Set(_, mut facts) => {
+                gpus::read(&mut facts, &self.rules);
                 // Heartbeats change nothing that is kept: they must not make a new snapshot.
                 if self.nodes.get(&facts.name).is_none_or(|known| **known != facts) {
                     self.dirty.insert(facts.name.clone());

@@ -249,18 +249,18 @@ fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &GpuPool)> {
     snapshot.gpu_nodes.iter().flat_map(|node| node.facts.pools.iter().map(|pool| (node.name(), pool)))
 }
 
+/// The terms that select the chosen kinds. Where the labels of another kind's node meet them as well, as with cards of
+/// several models of which the labels name one, its name keeps the pod off.
 fn kind_terms(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> Vec<NodeSelectorTerm> {
     let ours = pools(snapshot).filter(|(_, pool)| choice.has(&pool.kind.resource, &pool.kind.id));
     let mut terms = selecting_terms(ours);
     // Nodes that do not run yet have the labels of their pool, and not those of feature discovery.
     terms.extend(choice.growth(snapshot).map(|growth| label_term(&growth.pool.labels)));
-    // Labels may say the same of a node that offers something else: two models in one node, another sharing.
-    let others = pools(snapshot)
-        .filter(|(_, pool)| pool.kind.resource == choice.resource && !choice.kinds.contains(pool.kind.id.as_str()));
-    for (name, _) in others {
-        let Some(node) = snapshot.node(name) else { continue };
-        for term in terms.iter_mut().filter(|term| term.matches(name, &node.facts.labels)) {
-            term.match_fields.push(Requirement::not_in("metadata.name", vec![name.to_owned()]));
+    let theirs = |pool: &GpuPool| pool.kind.resource == choice.resource && !choice.kinds.contains(pool.kind.id.as_str());
+    for node in snapshot.gpu_nodes.iter().filter(|node| node.facts.pools.iter().any(theirs)) {
+        for term in terms.iter_mut().filter(|term| term.matches(node.name(), &node.facts.labels)) {
+            // A field requirement takes one value only.
+            term.match_fields.push(Requirement::not_in("metadata.name", vec![node.name().to_owned()]));
         }
     }
     terms

@@ -238,7 +238,8 @@ async fn the_document_names_every_route() {
 #[actix_web::test]
 async fn the_second_port_tells_life_readiness_and_numbers() {
     let stopping = web::Data::new(Stopping::default());
-    for (cluster, ready) in [(None, 503), (Some(mixed()), 200)] {
+    let seen = mixed().node_with("odd", &[], &[("example.org/gpu", 1)]);
+    for (cluster, ready) in [(None, 503), (Some(seen), 200)] {
         let service = service(cluster.as_ref(), tokens("http://127.0.0.1:1"));
         let metrics = web::Data::new(Metrics::new().expect("metrics"));
         let app = App::new().app_data(metrics.clone()).wrap(from_fn(count_requests));
@@ -267,6 +268,8 @@ async fn the_second_port_tells_life_readiness_and_numbers() {
         for (name, value) in [("", 8), ("_free", 3), ("_used", 5), ("_held", 0), ("_unhealthy", 0), ("_unusable", 0)] {
             assert_eq!(text.contains(&format!("berth_gpus{name}{a100} {value}\n")), ready == 200, "{name}\n{text}");
         }
+        let unclassified = "berth_unclassified_resources{resource=\"example.org/gpu\"} 1\n";
+        assert_eq!(text.contains(unclassified), ready == 200);
         assert_eq!(text.contains("berth_inventory_age_seconds "), ready == 200);
     }
     stopping.0.store(true, std::sync::atomic::Ordering::Relaxed);

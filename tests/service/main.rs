@@ -10,14 +10,17 @@
 mod cluster;
 mod command_line;
 mod counts;
+mod gpu_rules;
 mod holds;
 mod http_routes;
 mod hub_user;
 mod limits;
+mod nvidia_sharing;
 mod offers;
 mod patches;
 mod places;
 mod rooms;
 mod schema;
 mod surveys;
+mod vendors;
 mod watching;

@@ -17,7 +17,7 @@ fn offered(cluster: &Cluster, config: &str, user: &User, base: &Base) -> Vec<Val
     serde_json::to_value(list.profiles).expect("JSON").as_array().expect("a list").clone()
 }
 
-fn offers(cluster: &Cluster, config: &str) -> Vec<Value> {
+pub fn offers(cluster: &Cluster, config: &str) -> Vec<Value> {
     offered(cluster, config, &user(&[]), &Base::default())
 }
 
@@ -25,11 +25,11 @@ fn slugs(offers: &[Value]) -> Vec<&str> {
     offers.iter().map(|offer| offer["slug"].as_str().expect("a slug")).collect()
 }
 
-fn by_slug<'a>(offers: &'a [Value], slug: &str) -> &'a Value {
+pub fn by_slug<'a>(offers: &'a [Value], slug: &str) -> &'a Value {
     offers.iter().find(|offer| offer["slug"] == slug).unwrap_or_else(|| panic!("no {slug}"))
 }
 
-const GPU_PROFILE: &str = "profiles:\n- {slug: gpu, title: GPU, image: ml-gpu, gpu: {counts: [1, 2, 4]}}\n";
+pub const GPU_PROFILE: &str = "profiles:\n- {slug: gpu, title: GPU, image: ml-gpu, gpu: {counts: [1, 2, 4]}}\n";
 
 #[test]
 fn the_seeds_profiles_and_one_for_each_gpu_node_are_offered() {

@@ -18,7 +18,7 @@ fn answer_with(cluster: &Cluster, config: &str, options: Value, base: &Base) -> 
     patch(&view, "/services/berth/", &user, base, &options).map(|answer| serde_json::to_value(answer).expect("JSON"))
 }
 
-fn patched(cluster: &Cluster, config: &str, options: Value) -> Value {
+pub fn patched(cluster: &Cluster, config: &str, options: Value) -> Value {
     answer(cluster, config, options).unwrap_or_else(|problem| panic!("{problem}"))["patch"].clone()
 }
 

@@ -33,6 +33,7 @@ fn the_schema_takes_what_berth_takes_and_names_what_it_refuses() {
         ("/profiles/0/memory", "limit", json!("8Gx"), "8Gx"),
         ("/profiles/1/gpu", "sharing", json!(["half"]), "half"),
         ("/profiles/1", "whenFull", json!("hope"), "hope"),
+        ("", "gpuResources", json!([{"resource": "a.org/b", "lables": []}]), "lables"),
         ("/volumes/0", "mountpath", json!("/x"), "mountpath"),
     ] {
         let mut catalogue = built_in();

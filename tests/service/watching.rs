@@ -14,7 +14,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use crate::cluster::{A100, Cluster, GPU};
+use crate::cluster::{A100, Cluster, GPU, catalogue};
 
 type Lines = mpsc::UnboundedReceiver<String>;
 
@@ -129,6 +129,20 @@ fn free(snapshot: &Snapshot) -> u64 {
 
 fn two_gpus() -> Cluster {
     Cluster::default().gpu_node("gpu-a", A100, 81920, 2)
+}
+
+#[actix_web::test]
+async fn a_new_rule_reads_the_nodes_anew_that_are_known_already() {
+    let server = apiserver(&Cluster::default().node_with("odd", &[], &[("example.org/gpu", 2)]));
+    let (mut inventory, policies) = server.follow();
+    let first = until(&mut inventory, |s| !s.nodes.is_empty()).await;
+    assert_eq!((first.unclassified.len(), first.kinds.len()), (1, 0));
+    let rules = "gpuResources: [{resource: example.org/gpu}]\nprofiles: [{slug: a, title: A, image: ml-cpu}]";
+    policies.send_replace(Policy { gpu_rules: catalogue(rules).gpu_rules, ..Policy::default() });
+    let by_rule = until(&mut inventory, |s| s.unclassified.is_empty()).await;
+    assert_eq!(by_rule.kinds[0].kind.id, "example.org-gpu");
+    policies.send_replace(Policy::default());
+    until(&mut inventory, |s| s.kinds.is_empty() && s.unclassified.len() == 1).await;
 }
 
 #[actix_web::test]

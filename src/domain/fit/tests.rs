@@ -15,7 +15,7 @@ fn resources(cpu: u64, gpus: u64) -> Resources {
 fn node(name: &str, gpus: u64) -> NodeFacts {
     let kind = Kind {
         id: "nvidia-l4".into(),
-        vendor: "nvidia",
+        vendor: "nvidia".into(),
         product: "NVIDIA-L4".into(),
         memory_mib: None,
         sharing: Sharing::Exclusive,
