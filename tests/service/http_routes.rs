@@ -8,6 +8,7 @@ use actix_web::{App, test, web};
 use berth::catalogue::Catalogue;
 use berth::domain::node::Policy;
 use berth::http::identity::Identities;
+use berth::http::login::Login;
 use berth::http::manage::{self, Stopping};
 use berth::http::openapi::Document;
 use berth::http::{self, Access, Service};
@@ -37,7 +38,8 @@ fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalogue)
 
 pub fn tokens(api: &str) -> Access {
     berth::app::install_crypto();
-    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client") }
+    let login = Login { client_id: "service-berth".into(), base_url: "/".into() };
+    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client"), login }
 }
 
 pub struct Answer {

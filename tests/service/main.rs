@@ -12,6 +12,8 @@ mod command_line;
 mod counts;
 mod http_routes;
 mod hub_user;
+mod login;
+mod login_hub;
 mod offers;
 mod patches;
 mod rooms;
