@@ -89,3 +89,40 @@ fn token(request: &HttpRequest) -> Option<&str> {
     let token = token.trim();
     (known && !token.is_empty() && token.len() <= LONGEST_TOKEN).then_some(token)
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test may stop at the first thing that is not as it says")]
+mod tests {
+    use std::sync::Arc;
+
+    use actix_web::test::TestRequest;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::http::identity::Identities;
+    use crate::http::login::Login;
+
+    #[actix_web::test]
+    async fn cookies_and_the_way_to_the_log_in_are_for_get_below_the_prefix() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let login = Login { client_id: "service-berth".into(), base_url: "/".into() };
+        let identities = Identities::new("http://127.0.0.1:1/hub/api").expect("a client");
+        let service = Service {
+            inventory: crate::inventory::new().1,
+            catalogue: watch::channel(Arc::new(Catalogue::built_in().expect("a catalogue"))).1,
+            access: Access::Tokens { hub: watch::channel("token".to_owned()).1, identities, login },
+            prefix: "/services/berth/".into(),
+        };
+        for (request, path, status) in [
+            (TestRequest::get(), "/services/berth/profiles", 302),
+            (TestRequest::get(), "/profiles", 401),
+            (TestRequest::post(), "/services/berth/profiles", 401),
+            (TestRequest::delete(), "/services/berth/profiles", 401),
+        ] {
+            let request = request.uri(path).insert_header(("accept", "text/html")).to_http_request();
+            let refused = admit_user(&service, &request).await.expect_err("no credential");
+            assert_eq!(refused.error_response().status(), status, "{} {path}", request.method());
+        }
+    }
+}
