@@ -7,9 +7,11 @@ mod auth;
 pub mod holds;
 pub mod hub;
 pub mod identity;
+pub mod login;
 pub mod manage;
 pub mod openapi;
 pub mod problem;
+mod session;
 pub mod user;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::profiles::offer::Context;
 use crate::spawn::holds::Owner;
 use holds::Holds;
 use identity::Identities;
+use login::Login;
 use problem::Problem;
 
 /// What every route needs. Shared by the workers.
@@ -52,6 +55,7 @@ pub enum Access {
         /// The token of the service: the hub presents it to Berth, and Berth to the hub.
         hub: watch::Receiver<String>,
         identities: Identities,
+        login: Login,
     },
 }
 
@@ -91,6 +95,7 @@ pub fn configure(config: &mut web::ServiceConfig, service: web::Data<Service>) {
     config.service(resource("/api/v1/hub/profile-list", web::post().to(hub::profile_list)));
     config.service(resource("/api/v1/hub/spawn-options", web::post().to(hub::spawn_options)));
     let below = prefix.trim_end_matches('/');
+    config.service(resource(&format!("{below}/{}", login::CALLBACK), web::get().to(login::callback)));
     let places = if below.is_empty() { vec![""] } else { vec!["", below] };
     for place in places {
         config.service(resource(&format!("{place}/profiles"), web::get().to(user::profiles)));

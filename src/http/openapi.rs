@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use actix_web::Responder;
 use serde_json::Value;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::problem::Problem;
-use super::{hub, user};
+use super::{hub, login, user};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +33,9 @@ impl Modify for Tokens {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("hub", bearer("The token of the hub's service berth"));
         components.add_security_scheme("user", bearer("A token of a hub user with the scope access:services!service=berth"));
+        let session = "A browser's log-in through the hub, below the service prefix only; a page that is opened begins it";
+        let session = ApiKeyValue::with_description(login::SESSION, session);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     }
 }
 

@@ -8,6 +8,7 @@ use actix_web::{App, test, web};
 use berth::catalogue::Catalogue;
 use berth::http::holds::Holds;
 use berth::http::identity::Identities;
+use berth::http::login::Login;
 use berth::http::manage::{self, Stopping};
 use berth::http::openapi::Document;
 use berth::http::{self, Access, Service};
@@ -38,7 +39,8 @@ pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalo
 
 pub fn tokens(api: &str) -> Access {
     berth::app::install_crypto();
-    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client") }
+    let login = Login { client_id: "service-berth".into(), base_url: "/".into() };
+    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client"), login }
 }
 
 pub struct Answer {

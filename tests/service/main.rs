@@ -15,6 +15,8 @@ mod holds;
 mod http_routes;
 mod hub_user;
 mod limits;
+mod login;
+mod login_hub;
 mod nvidia_sharing;
 mod offers;
 mod patches;
