@@ -267,6 +267,8 @@ def _question(spawner: KubeSpawner) -> dict[str, Any]:
     covered = getattr(spawner, "_berth_base", {})
     base = {trait: covered.get(trait, getattr(spawner, trait)) for trait in ("node_selector", *MERGES)}
     groups = sorted(group.name for group in spawner.user.groups)
+    others, first_steps = _requests(spawner)
+    seldom = {"notebook": _notebook(base), "init": first_steps}
     return {
         "user": {"name": spawner.user.name, "groups": groups, "admin": bool(spawner.user.admin)},
         "server": spawner.name,
@@ -274,8 +276,9 @@ def _question(spawner: KubeSpawner) -> dict[str, Any]:
             "node_selector": base["node_selector"],
             "node_affinity_required": _as_api(base["node_affinity_required"]),
             "tolerations": _as_api(base["tolerations"]),
-            "requests": _requests(spawner),
+            "requests": others,
             "scheduler_name": base["scheduler_name"],
+            **{name: amounts for name, amounts in seldom.items() if amounts},
         },
     }
 
@@ -307,16 +310,43 @@ async def _with_group_overrides(spawner: KubeSpawner) -> Any:
 _POWERS = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
-def _requests(spawner: KubeSpawner) -> dict[str, str]:
-    """What the containers beside the notebook request. Init containers that don't go on as sidecars share its own."""
-    sidecars = [each for each in _as_api(spawner.init_containers) if each.get("restartPolicy") == "Always"]
-    total: dict[str, Decimal] = {}
-    for container in _as_api(spawner.extra_containers) + sidecars:
-        resources = container.get("resources") or {}
-        for name, quantity in {**(resources.get("limits") or {}), **(resources.get("requests") or {})}.items():
-            number, unit, binary = re.fullmatch("(.*?)([numkKMGTPE]?)(i?)", str(quantity)).groups()  # type: ignore
-            total[name] = total.get(name, 0) + Decimal(number) * Decimal(1024 if binary else 1000) ** _POWERS[unit]
-    return {name: f"{amount.normalize():f}" for name, amount in total.items()}
+def _requests(spawner: KubeSpawner) -> tuple[dict[str, str], dict[str, str]]:
+    """What the containers beside the notebook request, and the most that a step before the notebook does."""
+    running: dict[str, Decimal] = {}
+    highest: dict[str, Decimal] = {}
+    for container in _as_api(spawner.init_containers):
+        during = _sum(running, _amounts(container))
+        highest = {name: max(highest.get(name, Decimal(0)), amount) for name, amount in {**highest, **during}.items()}
+        if container.get("restartPolicy") == "Always":  # a sidecar: it goes on beside all that follows
+            running = during
+    for container in _as_api(spawner.extra_containers):
+        running = _sum(running, _amounts(container))
+    return _written(running), _written(highest)
+
+
+def _notebook(base: dict[str, Any]) -> dict[str, str]:
+    """What the notebook itself requests where a profile says nothing."""
+    limits = {"cpu": base["cpu_limit"], "memory": base["mem_limit"], **base["extra_resource_limits"]}
+    guarantees = {"cpu": base["cpu_guarantee"], "memory": base["mem_guarantee"], **base["extra_resource_guarantees"]}
+    asked = {**limits, **{name: amount for name, amount in guarantees.items() if amount is not None}}
+    return {name: str(amount) for name, amount in asked.items() if amount is not None}
+
+
+def _amounts(container: dict[str, Any]) -> dict[str, Decimal]:
+    resources = container.get("resources") or {}
+    amounts = {}
+    for name, quantity in {**(resources.get("limits") or {}), **(resources.get("requests") or {})}.items():
+        number, unit, binary = re.fullmatch("(.*?)([numkKMGTPE]?)(i?)", str(quantity)).groups()  # type: ignore
+        amounts[name] = Decimal(number) * Decimal(1024 if binary else 1000) ** _POWERS[unit]
+    return amounts
+
+
+def _sum(left: dict[str, Decimal], right: dict[str, Decimal]) -> dict[str, Decimal]:
+    return {name: left.get(name, Decimal(0)) + right.get(name, Decimal(0)) for name in {**left, **right}}
+
+
+def _written(amounts: dict[str, Decimal]) -> dict[str, str]:
+    return {name: f"{amount.normalize():f}" for name, amount in amounts.items()}
 
 
 def _restore(spawner: KubeSpawner) -> None:

@@ -3,6 +3,8 @@
 //! Every rule that is broken is reported, none ends the check. A value that could not be read was reported already and is gone:
 //! no rule may blame a second key for its absence.
 
+use std::collections::BTreeMap;
+
 use super::format::{self, File};
 use super::model::{Catalogue, Profile, SharedCode};
 use super::node::Path;
@@ -114,17 +116,20 @@ fn shared_code(code: format::SharedCode, report: &mut Report) -> SharedCode {
 
 fn base(base: Option<format::Base>, report: &mut Report) -> Base {
     let base = base.unwrap_or_default();
-    let requests = base.requests.unwrap_or_default();
-    for (resource, quantity) in &requests {
-        if *quantity < Quantity::ZERO {
-            report.error(&Path::root("base").key("requests").key(resource), format!("{quantity} is below zero"));
+    let amounts = |key: &str, amounts: Option<BTreeMap<String, Quantity>>, report: &mut Report| {
+        let amounts = amounts.unwrap_or_default();
+        for (resource, quantity) in amounts.iter().filter(|(_, quantity)| **quantity < Quantity::ZERO) {
+            report.error(&Path::root("base").key(key).key(resource), format!("{quantity} is below zero"));
         }
-    }
+        amounts
+    };
     Base {
         node_selector: base.node_selector.unwrap_or_default(),
         node_affinity_required: base.node_affinity_required.unwrap_or_default(),
         tolerations: base.tolerations.unwrap_or_default(),
-        requests,
+        requests: amounts("requests", base.requests, report),
+        notebook: amounts("notebook", base.notebook, report),
+        init: amounts("init", base.init, report),
         scheduler_name: base.scheduler_name,
     }
 }

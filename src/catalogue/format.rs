@@ -230,7 +230,7 @@ pub(super) struct ExpandablePool {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a mapping with node_selector, node_affinity_required, tolerations, requests and scheduler_name"
+    expecting = "a mapping with node_selector, node_affinity_required, tolerations, requests, notebook, init and scheduler_name"
 )]
 pub(super) struct Base {
     pub node_selector: Option<BTreeMap<String, String>>,
@@ -240,6 +240,10 @@ pub(super) struct Base {
     pub tolerations: Option<Vec<Toleration>>,
     #[schemars(with = "Option<BTreeMap<String, QuantityText>>")]
     pub requests: Option<BTreeMap<String, Quantity>>,
+    #[schemars(with = "Option<BTreeMap<String, QuantityText>>")]
+    pub notebook: Option<BTreeMap<String, Quantity>>,
+    #[schemars(with = "Option<BTreeMap<String, QuantityText>>")]
+    pub init: Option<BTreeMap<String, Quantity>>,
     pub scheduler_name: Option<String>,
 }
 

@@ -23,16 +23,20 @@ pub struct Base {
     /// Of the other containers, by resource name.
     #[serde(deserialize_with = "null_is_default")]
     pub requests: BTreeMap<String, Quantity>,
+    /// Of the notebook itself, where a profile says nothing.
+    #[serde(deserialize_with = "null_is_default")]
+    pub notebook: BTreeMap<String, Quantity>,
+    /// The most that a step before the notebook asks for.
+    #[serde(deserialize_with = "null_is_default")]
+    pub init: BTreeMap<String, Quantity>,
     pub scheduler_name: Option<String>,
 }
 
-impl Base {
-    /// The requests of the other containers as amounts.
-    pub fn amounts(&self) -> Resources {
-        let mut amounts = Resources::default();
-        for (name, quantity) in &self.requests {
-            amounts.set(name, *quantity);
-        }
-        amounts
+/// Requests as amounts.
+pub fn amounts(requests: &BTreeMap<String, Quantity>) -> Resources {
+    let mut amounts = Resources::default();
+    for (name, quantity) in requests {
+        amounts.set(name, *quantity);
     }
+    amounts
 }

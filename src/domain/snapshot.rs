@@ -166,10 +166,16 @@ impl Snapshot {
         self.nodes.get(at)
     }
 
+    /// Whether this resource is a GPU: one of a kind here, one that Berth knows, or one that looks like it.
+    pub fn is_gpu(&self, resource: &str) -> bool {
+        KNOWN_RESOURCES.contains(&resource)
+            || self.kinds.iter().any(|count| *count.kind.resource == *resource)
+            || self.unclassified.iter().any(|name| **name == *resource)
+    }
+
     /// How many GPUs, slices or shares of any kind these requests ask for.
     pub fn gpus_of(&self, requests: &Resources) -> u64 {
-        let seen = |name: &str| self.kinds.iter().any(|count| *count.kind.resource == *name);
-        let gpus = requests.other.iter().filter(|(name, _)| KNOWN_RESOURCES.contains(&name.as_ref()) || seen(name));
+        let gpus = requests.other.iter().filter(|(name, _)| self.is_gpu(name));
         gpus.fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 

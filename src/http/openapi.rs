@@ -63,6 +63,10 @@ pub struct Base {
     tolerations: Option<Vec<Value>>,
     /// Requests of the other containers by resource name.
     requests: Option<BTreeMap<String, String>>,
+    /// Requests of the notebook itself, where a profile says nothing
+    notebook: Option<BTreeMap<String, String>>,
+    /// The most that a step before the notebook asks for
+    init: Option<BTreeMap<String, String>>,
     scheduler_name: Option<String>,
 }
 

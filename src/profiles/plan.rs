@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profile, VolumeSource};
-use crate::domain::base::Base;
+use crate::domain::base::{Base, amounts};
 use crate::domain::fit::{Assessment, Availability, PodShape, assess};
 use crate::domain::gpu::{GpuPool, selecting_terms};
 use crate::domain::node::NodeState;
@@ -169,7 +169,7 @@ fn plan_for<'a>(
         tolerations: [base.tolerations.as_slice(), tolerations.as_slice()].concat(),
     };
     let shape = PodShape {
-        requests: requests(request.profile, gpu.as_ref(), base),
+        requests: requests(request.profile, gpu.as_ref(), snapshot, base),
         requirements,
         gpu: gpu.as_ref().map(|(resource, _)| resource.clone()),
         volumes: volumes(snapshot, catalogue),
@@ -326,19 +326,22 @@ fn tolerated(key: &str, catalogue: &Catalogue) -> bool {
 }
 
 /// What the scheduler will reserve: the notebook's guarantees (or limits, which stand in for them), its GPUs, and the
-/// hub's other containers.
-fn requests(profile: &Profile, gpu: Option<&(Arc<str>, u32)>, base: &Base) -> Resources {
-    let mut requests = base.amounts();
-    let mut notebook = Resources { pods: 1, ..Resources::default() };
-    if let Some(quantity) = profile.cpu.as_ref().and_then(|cpu| cpu.request.or(cpu.limit)) {
-        notebook.set("cpu", quantity);
+/// hub's other containers. What a profile does not name stays as the hub has it, but for GPUs, which only the patch names.
+fn requests(profile: &Profile, gpu: Option<&(Arc<str>, u32)>, snapshot: &Snapshot, base: &Base) -> Resources {
+    let mut notebook = amounts(&base.notebook);
+    notebook.pods = 1;
+    notebook.other.retain(|name, _| !snapshot.is_gpu(name));
+    if let Some(cpu) = &profile.cpu {
+        notebook.set("cpu", cpu.request.or(cpu.limit).unwrap_or_default());
     }
-    if let Some(quantity) = profile.memory.as_ref().and_then(|memory| memory.request.or(memory.limit)) {
-        notebook.set("memory", quantity);
+    if let Some(memory) = &profile.memory {
+        notebook.set("memory", memory.request.or(memory.limit).unwrap_or_default());
     }
     if let Some((resource, count)) = gpu {
         notebook.other.insert(resource.clone(), u64::from(*count));
     }
+    let mut requests = amounts(&base.requests);
     requests.add(&notebook);
+    requests.raise_to(&amounts(&base.init));
     requests
 }

@@ -20,6 +20,9 @@ VERSIONS = ("1.32.13", "1.37.2")
 READ = {"get", "list", "watch"}
 
 
+AT_THE_HUB = ("persistentvolumeclaims", "resourcequotas", "events")
+
+
 def value_set(path: Path) -> str:
     return path.stem
 
@@ -162,7 +165,7 @@ def test_no_right_beyond_the_list(values: Path) -> None:
     assert granted == {
         *(("ClusterRole", "", resource, verb) for resource in ("nodes", "pods", "persistentvolumes") for verb in READ),
         *(("ClusterRole", "storage.k8s.io", "storageclasses", verb) for verb in READ),
-        *(("Role", "", resource, verb) for resource in ("persistentvolumeclaims", "resourcequotas", "events") for verb in READ),
+        *(("Role", "", resource, verb) for resource in AT_THE_HUB for verb in READ),
     }
     bindings = [each for each in objects if each["kind"].endswith("RoleBinding") or each["kind"] == "RoleBinding"]
     assert {(each["kind"], each["roleRef"]["kind"]) for each in bindings} == {

@@ -112,6 +112,29 @@ async def test_other_containers_requests_are_summed(hub: Hub, extra: Any) -> Non
     (question,) = hub.berth.questions("spawn-options")
     memory = 64 * 2**20 + 10**9
     assert question["base"]["requests"] == {"cpu": "1.35", "memory": str(memory), "example.com/my_device": "2"}
+    assert question["base"]["init"] == {"cpu": "8"}
+
+
+async def test_a_step_before_the_notebook_counts_beside_the_sidecars_started_before_it(hub: Hub) -> None:
+    def step(cpu: str, **more: str) -> dict[str, Any]:
+        return {"name": cpu, "resources": {"requests": {"cpu": cpu}}, **more}
+
+    init = [step("3"), step("1", restartPolicy="Always"), step("2500m")]
+    await start(hub.configure().spawner(init_containers=init))
+    (question,) = hub.berth.questions("spawn-options")
+    assert question["base"]["init"] == {"cpu": "3.5"}
+    assert question["base"]["requests"] == {"cpu": "1"}
+
+
+async def test_what_the_hub_gives_the_notebook_itself_is_told_for_profiles_that_say_nothing(hub: Hub) -> None:
+    spawner = hub.configure().spawner(
+        mem_guarantee="1G", cpu_limit=2, extra_resource_limits={"smarter-devices/fuse": "1"}
+    )
+    await start(spawner)
+    asked = {"memory": str(2**30), "cpu": "2.0", "smarter-devices/fuse": "1"}
+    assert hub.berth.questions("spawn-options")[0]["base"]["notebook"] == asked
+    await start(spawner)
+    assert hub.berth.questions("spawn-options")[1]["base"]["notebook"] == asked, "not what an earlier patch made of it"
 
 
 @pytest.mark.parametrize(

@@ -213,3 +213,23 @@ fn placeholders_give_way_and_are_shown_apart() {
     let important = placeholder.change(|pod| pod["spec"]["priority"] = json!(0));
     assert_eq!(important.snapshot().kinds[0].free, 1, "without a lower priority it gives way to nobody");
 }
+
+#[test]
+fn what_the_hub_gives_the_notebook_counts_where_the_profile_says_nothing() {
+    let base = |text: Value| serde_json::from_value::<Base>(text).expect("a base");
+    let view = view(&Cluster::default().gpu_node("gpu-a", A100, 81920, 1), NO_VOLUMES);
+    for (asked, fits) in [
+        (json!({"notebook": {"memory": "60Gi"}}), true),
+        (json!({"notebook": {"memory": "65Gi"}}), false),
+        (json!({"notebook": {"smarter-devices/fuse": "1"}}), false),
+        (json!({"notebook": {GPU: "4"}}), true),
+        (json!({"init": {"cpu": "17"}}), false),
+        (json!({"init": {"cpu": "16"}, "requests": {"cpu": "1"}}), true),
+    ] {
+        assert_eq!(patch(&view, "", &ada(), &base(asked.clone()), &Value::Null).is_ok(), fits, "{asked}");
+    }
+    let named = catalogue("profiles: [{slug: a, title: A, image: ml-cpu, memory: {request: 1Gi}}]\nvolumes: []");
+    let named = Cluster::default().node("cpu-1").view(&named);
+    let answer = patch(&named, "", &ada(), &base(json!({"notebook": {"memory": "65Gi"}})), &Value::Null);
+    assert!(answer.is_ok(), "the profile's own memory stands in its place");
+}
