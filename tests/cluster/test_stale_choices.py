@@ -31,13 +31,13 @@ H200 = Gpu("NVIDIA-H200", 143771, "hopper", (9, 0), "nvidia-h200")
 GONE, OLD = NodeSpec("node-gone", nodes.H100, 4), NodeSpec("node-old", nodes.H100, 4)
 SWAPPED = NodeSpec("node-swapped", nodes.A100_40, 4)
 SHARED, SLICED = NodeSpec("node-shared", A10, 4), NodeSpec("node-sliced", H200, 4)
-# What each is replaced by; the first is gone for good.
-REPLACED = {
-    OLD: dataclasses.replace(OLD, name="node-new"),
-    SWAPPED: dataclasses.replace(SWAPPED, gpu=dataclasses.replace(A10, product="NVIDIA-A16", kind="nvidia-a16")),
-    SHARED: dataclasses.replace(SHARED, replicas=4),
-    SLICED: dataclasses.replace(SLICED, gpu=dataclasses.replace(H200, product="NVIDIA-H200-MIG-1g.18gb"), count=28),
-}
+BEFORE = (GONE, OLD, SWAPPED, SHARED, SLICED)
+AFTER = (
+    dataclasses.replace(OLD, name="node-new"),
+    dataclasses.replace(SWAPPED, gpu=dataclasses.replace(A10, product="NVIDIA-A16", kind="nvidia-a16")),
+    dataclasses.replace(SHARED, replicas=4),
+    dataclasses.replace(SLICED, gpu=dataclasses.replace(H200, product="NVIDIA-H200-MIG-1g.18gb"), count=28),
+)
 ONLY_H100 = {"counts": [1], "kinds": [nodes.H100.kind]}
 AGAIN = "Choose again from the list."
 USER, PROGRAM = "rosa", "ravi"
@@ -123,9 +123,9 @@ def after(catalogue: dict[str, Any]) -> None:
 
 
 def change_nodes(kube: Kube, guest: Guest) -> None:
-    for old in (GONE, *REPLACED):
+    for old in BEFORE:
         nodes.delete(kube, old.name)
-    for new in REPLACED.values():
+    for new in AFTER:
         guest.node(new)
 
 
@@ -170,7 +170,7 @@ def later(faulty: FaultyWorld, patient: Site) -> Iterator[Later]:
     with ExitStack() as stack:
         stack.callback(faulty.mend)
         guest, hub = FaultGuest(faulty, stack), faulty.hub
-        for spec in (GONE, *REPLACED):
+        for spec in BEFORE:
             guest.node(spec)
         faulty.change_catalogue(before)
         guest.user(USER)
