@@ -89,6 +89,13 @@ impl Quantity {
         divide_away_from_zero(self.0, UNIT)
     }
 
+    /// This and that many thousandths of a unit more, at most the largest quantity there is.
+    #[must_use]
+    pub fn plus_millis(self, thousandths: i128) -> Self {
+        let most = i128::from(i64::MAX) * UNIT;
+        Self(self.0.saturating_add(thousandths.saturating_mul(MILLI)).min(most))
+    }
+
     /// Whether this is exactly nothing.
     #[must_use]
     pub const fn is_zero(self) -> bool {

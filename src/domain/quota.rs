@@ -38,6 +38,16 @@ impl fmt::Display for Excess {
 }
 
 impl Quota {
+    /// Counts a pod that is promised and not made yet, as the apiserver will.
+    pub fn promise(&mut self, requests: &Resources) {
+        for resource in self.hard.keys() {
+            if let Some(asked) = asked(resource, requests) {
+                let used = self.used.entry(resource.clone()).or_default();
+                *used = used.plus_millis(asked);
+            }
+        }
+    }
+
     /// What of a pod's requests is more than the quota leaves.
     pub fn excess(&self, requests: &Resources) -> Option<Excess> {
         self.hard.iter().find_map(|(resource, hard)| {
@@ -94,6 +104,16 @@ mod tests {
             "the quota team allows 4 of requests.nvidia.com/gpu in the hub's namespace, and 3 are in use"
         );
         assert!(gpus.excess(&pod(5)).is_some_and(|excess| excess.for_ever));
+    }
+
+    #[test]
+    fn a_promised_pod_is_in_use() {
+        let mut quota = quota(&[("requests.nvidia.com/gpu", "2"), ("cpu", "4"), ("limits.cpu", "1")], &[("cpu", "500m")]);
+        quota.promise(&pod(1));
+        assert_eq!(quota.used.get("cpu").map(ToString::to_string).as_deref(), Some("2"));
+        assert_eq!(quota.used.get("limits.cpu"), None, "not for Berth to count");
+        assert_eq!(quota.excess(&pod(1)), None);
+        assert!(quota.excess(&pod(2)).is_some_and(|excess| excess.used == Quantity::from_value(1)));
     }
 
     #[test]

@@ -156,6 +156,10 @@ impl Snapshot {
             known.pending = count.pending;
         }
         snapshot.kinds = kinds.into_values().collect();
+        // The apiserver counts a pod when it is made; these have none yet.
+        for quota in &mut snapshot.quotas {
+            servers.iter().for_each(|server| quota.promise(&server.requests));
+        }
         snapshot.servers.extend(servers);
         snapshot.servers.sort_by(|a, b| a.owner().cmp(&b.owner()));
         snapshot

@@ -125,6 +125,18 @@ def list_guest(list_form: Site) -> Iterator[SiteGuest]:
     yield from site_guest(list_form)
 
 
+@pytest.fixture(scope="session")
+def patient(faulty: FaultyWorld, table: FaultTable) -> Iterator[Site]:
+    """A hub beside the faulty world's Berth that waits 10 s for a spawn before it answers."""
+    with site_hub(faulty.world, table, "patient") as site:
+        yield site
+
+
+@pytest.fixture
+def patient_guest(patient: Site) -> Iterator[SiteGuest]:
+    yield from site_guest(patient)
+
+
 @pytest.fixture
 def guest(world: World) -> Iterator[Guest]:
     """The test's own dealings with the world, undone afterwards."""

@@ -12,7 +12,8 @@ import os
 import secrets
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -102,6 +103,16 @@ class ControlPlane:
         nothing = {"key": "AA=="}
         now = requests.post(f"{etcd}/range", json=nothing, timeout=10).json()["header"]["revision"]
         requests.post(f"{etcd}/compaction", json={"revision": now, "physical": True}, timeout=10).raise_for_status()
+
+    @contextmanager
+    def paused_scheduler(self) -> Iterator[None]:
+        """Inside it no pod is bound: the moment between a pod and its node lasts."""
+        scheduler = next(each for each in self._components if each.name == "kube-scheduler")
+        scheduler.pause()
+        try:
+            yield
+        finally:
+            scheduler.resume()
 
     # === starting ===
 

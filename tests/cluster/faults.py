@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import threading
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -115,6 +118,11 @@ class FaultyWorld:
 
         eventually(taken, "Berth takes the new catalogue", 10)
 
+    def change_catalogue(self, how: Callable[[dict[str, Any]], object]) -> None:
+        catalogue = yaml.safe_load(self.catalogue.read_text())
+        how(catalogue)
+        self.write_catalogue(catalogue)
+
     def row(self, fault: str, shown: str, sentence: str) -> None:
         """What the user was shown holds the sentence, and nobody has lost anything."""
         self.table.add(fault, shown=shown, sentence=sentence, lost=self.witness.losses())
@@ -153,6 +161,21 @@ def start_unseen(browser: Browser, profile: str | None, server: str = "", **opti
     answer = browser.submit(profile, server, **options)
     assert answer.status_code == 302, f"{answer.status_code} {answer.text[:500]}"
     return follow(browser, server)
+
+
+def press_at_once(presses: Sequence[tuple[Browser, str]], profile: str) -> None:
+    """Several buttons, each of a browser and for a server, in the same tenth of a second."""
+    barrier = threading.Barrier(len(presses))
+
+    def press(browser: Browser, server: str) -> float:
+        barrier.wait(10)
+        begun = time.monotonic()
+        assert browser.submit(profile, server).status_code == 302
+        return begun
+
+    with ThreadPoolExecutor(len(presses)) as pool:
+        moments = list(pool.map(press, *zip(*presses, strict=True)))
+    assert max(moments) - min(moments) < 0.1, "this machine was too slow for the test to mean anything"
 
 
 def follow(browser: Browser, server: str = "") -> Outcome:

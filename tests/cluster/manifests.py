@@ -84,6 +84,12 @@ def preferred_terms(pod: Json) -> list[Json]:
     return terms
 
 
+def preferred_nodes(pod: Json) -> list[str]:
+    """The nodes that the pod prefers by their names."""
+    fields = [field for term in preferred_terms(pod) for field in term["preference"].get("matchFields", [])]
+    return [name for field in fields for name in field["values"]]
+
+
 def _holds(requirement: Json, values: dict[str, str]) -> bool:
     key, operator, wanted = requirement["key"], requirement["operator"], requirement.get("values", [])
     has = values.get(key)

@@ -9,7 +9,13 @@ from kube import Json, Kube
 CLAIMS = ("berth-notebooks", "berth-datasets", "berth-models")
 
 
-def _volume(claim: str, namespace: str) -> Json:
+ZONE = "topology.kubernetes.io/zone"
+
+
+def volume_manifest(claim: str, namespace: str, storage_class: str = "", zone: str = "") -> Json:
+    """A volume for that claim; with a zone it can be mounted on the zone's nodes only."""
+    selected = {"matchExpressions": [{"key": ZONE, "operator": "In", "values": [zone]}]}
+    confined = {"nodeAffinity": {"required": {"nodeSelectorTerms": [selected]}}} if zone else {}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -17,10 +23,11 @@ def _volume(claim: str, namespace: str) -> Json:
         "spec": {
             "capacity": {"storage": "1Ti"},
             "accessModes": ["ReadWriteMany"],
-            "storageClassName": "",
+            "storageClassName": storage_class,
             "persistentVolumeReclaimPolicy": "Retain",
             "claimRef": {"namespace": namespace, "name": claim},
             "hostPath": {"path": f"/srv/{claim}"},
+            **confined,
         },
     }
 
@@ -41,10 +48,22 @@ def claim_manifest(claim: str, namespace: str, storage_class: str = "") -> Json:
 def create_claims(kube: Kube, namespace: str) -> None:
     """The catalogue's claims, each with a volume of its own; done when all are Bound."""
     for claim in CLAIMS:
-        kube.create(_volume(claim, namespace))
+        kube.create(volume_manifest(claim, namespace))
         kube.create(claim_manifest(claim, namespace))
     for claim in CLAIMS:
-        kube.wait_until(
-            "PersistentVolumeClaim", claim, lambda item: item["status"].get("phase") == "Bound", "is bound",
-            namespace=namespace,
-        )  # fmt: skip
+        wait_bound(kube, claim, namespace)
+
+
+def wait_bound(kube: Kube, claim: str, namespace: str) -> None:
+    kube.wait_until(
+        "PersistentVolumeClaim", claim, lambda item: item["status"].get("phase") == "Bound", "is bound",
+        namespace=namespace,
+    )  # fmt: skip
+
+
+def remove_claim(kube: Kube, claim: str, namespace: str) -> None:
+    """The claim and its volume, if there is one."""
+    kube.delete("PersistentVolumeClaim", claim, namespace)
+    kube.wait_gone("PersistentVolumeClaim", claim, namespace)
+    kube.delete("PersistentVolume", f"{namespace}-{claim}")
+    kube.wait_gone("PersistentVolume", f"{namespace}-{claim}")

@@ -6,12 +6,10 @@ The catalogue is Berth's file, changed on disk as a new ConfigMap would be.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import nodes
 import pytest
-import yaml
 from browser import Browser, Outcome
 from faults import FaultGuest, FaultyWorld, follow, may_not_use, not_offered, start_unseen
 from hub import NAMESPACE
@@ -23,12 +21,6 @@ from world import Guest, until_form
 H100 = NodeSpec("node-passing", nodes.H100, 1)
 ON_H100 = f"gpu-on-{H100.name}"
 Catalogue = dict[str, Any]
-
-
-def change(faulty: FaultyWorld, how: Callable[[Catalogue], object]) -> None:
-    catalogue = yaml.safe_load(faulty.catalogue.read_text())
-    how(catalogue)
-    faulty.write_catalogue(catalogue)
 
 
 def drop_agent_dev(catalogue: Catalogue) -> None:
@@ -61,7 +53,7 @@ def browser(fault_guest: FaultGuest) -> Browser:
 
 def test_a_profile_gone_between_form_and_start(faulty: FaultyWorld, fault_guest: FaultGuest, browser: Browser) -> None:
     assert "agent-dev" in browser.form().slugs
-    change(faulty, drop_agent_dev)
+    faulty.change_catalogue(drop_agent_dev)
     outcome = start_unseen(browser, "agent-dev")
     assert_refused(fault_guest, outcome, 422)
     faulty.row("a profile gone between form and start", outcome.page,
@@ -71,7 +63,7 @@ def test_a_profile_gone_between_form_and_start(faulty: FaultyWorld, fault_guest:
 def test_a_profile_gone_between_two_starts(faulty: FaultyWorld, fault_guest: FaultGuest, browser: Browser) -> None:
     fault_guest.spawn("rosa", "agent-dev")
     browser.stop()
-    change(faulty, drop_agent_dev)
+    faulty.change_catalogue(drop_agent_dev)
     form = browser.form()
     assert form.profile("cpu").checked
     faulty.row("a profile gone between two starts: the form", form.text,
@@ -85,7 +77,7 @@ def test_a_profile_gone_between_two_starts(faulty: FaultyWorld, fault_guest: Fau
 
 def test_a_profile_gone_while_a_server_runs(faulty: FaultyWorld, fault_guest: FaultGuest, browser: Browser) -> None:
     pod = fault_guest.spawn("rosa", "agent-dev")
-    change(faulty, drop_agent_dev)
+    faulty.change_catalogue(drop_agent_dev)
     faulty.hub.restart()
     page = browser.get("/user/rosa/api")
     assert page.json()["version"] == "stub"
@@ -99,7 +91,7 @@ def test_a_profile_renamed_between_form_and_start(
     faulty: FaultyWorld, fault_guest: FaultGuest, browser: Browser
 ) -> None:
     assert "agent-dev" in browser.form().slugs
-    change(faulty, rename_agent_dev)
+    faulty.change_catalogue(rename_agent_dev)
     outcome = start_unseen(browser, "agent-dev")
     assert outcome.ready, outcome
     assert fault_guest.pod_of("rosa")["metadata"]["annotations"]["berth/profile"] == "agents"

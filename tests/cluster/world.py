@@ -107,7 +107,7 @@ class Guest:
         outcome = self.world.stock.log_in(user).spawn_at_once()
         assert outcome.ready, f"the stock hub gave {user} nothing: {outcome}"
         pod = self.pod_of(user)
-        self._stop_servers(self.world.stock, user)
+        self.stop_servers(self.world.stock, user)
         return pod
 
     def take_gpus(self, node: str, count: int) -> str:
@@ -118,16 +118,20 @@ class Guest:
         pods.start(self.kube, pods.manifest(name, OTHERS, gpus=count, node=node))
         return name
 
+    def undo(self, step: Callable[..., object], *what: object) -> None:
+        """Done at the test's end, before what was registered earlier."""
+        self._stack.callback(step, *what)
+
     def node(self, spec: NodeSpec) -> None:
         """One more node."""
         self._stack.callback(nodes.delete, self.kube, spec.name)
         nodes.create(self.kube, spec)
 
     def _remove_user(self, hub: Hub, user: str) -> None:
-        self._stop_servers(hub, user)
+        self.stop_servers(hub, user)
         hub.call("DELETE", f"/users/{quote(user, safe='')}")
 
-    def _stop_servers(self, hub: Hub, user: str) -> None:
+    def stop_servers(self, hub: Hub, user: str) -> None:
         path = f"/users/{quote(user, safe='')}"
         for name in hub.call("GET", path).json().get("servers", {}):
             hub.call("DELETE", f"{path}/servers/{quote(name, safe='')}" if name else f"{path}/server")

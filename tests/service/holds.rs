@@ -54,6 +54,23 @@ async fn case_35_two_users_cannot_both_be_promised_the_last_gpu() {
 }
 
 #[actix_web::test]
+async fn what_a_quota_leaves_to_one_is_not_promised_to_two() {
+    let mut cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 4).node("cpu-1");
+    cluster.items.push(json!({
+        "kind": "ResourceQuota", "metadata": {"name": "team", "namespace": "jupyterhub"},
+        "spec": {"hard": {"requests.nvidia.com/gpu": "1"}},
+        "status": {"hard": {"requests.nvidia.com/gpu": "1"}, "used": {"requests.nvidia.com/gpu": "0"}},
+    }));
+    let service = open(&cluster);
+    assert_eq!(spawn(&service, "ada", "").await.status, 200);
+    assert_eq!(spawn(&service, "ada", "").await.status, 200, "her own retry");
+    let refused = spawn(&service, "bob", "").await;
+    assert_eq!((refused.status.as_u16(), refused.json()["reason"].clone()), (409, json!("over-quota")));
+    assert_eq!(spawn_profile(&service, "ada", "", "cpu").await.status, 200);
+    assert_eq!(spawn(&service, "bob", "").await.status, 200);
+}
+
+#[actix_web::test]
 async fn a_users_own_retry_is_not_blocked_by_her_hold() {
     let service = open(&one_gpu());
     let first = spawn(&service, "ada", "").await.json()["hold"]["id"].clone();
