@@ -1,0 +1,285 @@
+"""Owns the comparison: one seed's cluster, the choices under three bases, and the counts of its GPUs, each answered by
+Berth and by the real scheduler.
+
+Berth is stricter than the scheduler on purpose in two cases: it sends nobody to a node that is being deleted, and no
+GPU pod to one whose GPUs are being repartitioned. There it must say no, and the scheduler isn't asked.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from random import Random
+
+import answers
+import choices
+import clusters
+import notebooks
+import yaml
+from answers import Refused
+from choices import Traits
+from clusters import Cluster
+from kube import Json
+from plane import OraclePlane, Verdicts
+from questions import Site
+
+CHOICES_PER_BASE = 4
+MOST_TRIES = 16
+
+
+@dataclass
+class Outcome:
+    """What came of one cluster. `disagreements` are whole paragraphs for people."""
+
+    compared: int = 0
+    refused: int = 0
+    fills: int = 0
+    fitting: int = 0
+    unsteady: int = 0
+    disagreements: list[str] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        self.compared += other.compared
+        self.refused += other.refused
+        self.fills += other.fills
+        self.fitting += other.fitting
+        self.unsteady += other.unsteady
+        self.disagreements += other.disagreements
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is compared: a cluster, a catalogue, and by base the traits of the hub and what users choose.
+
+    `options`: None draws them among what Berth offers.
+    """
+
+    cluster: Cluster
+    catalogue: Json
+    bases: dict[str, Traits]
+    options: list[dict[str, str]] | None = None
+    note: str = ""
+
+    @staticmethod
+    def of_seed(seed: int, size: int | None = None) -> Case:
+        bases = {name: choices.draw_base(name, seed) for name in choices.BASES}
+        return Case(clusters.make(seed, size), choices.draw_catalogue(seed), bases)
+
+    @staticmethod
+    def of_file(path: Path) -> Case:
+        kept = json.loads(path.read_text())
+        cluster = Cluster(kept["seed"], kept["nodes"], kept["pods"])
+        return Case(cluster, kept["catalogue"], kept["bases"], kept["options"], kept["note"])
+
+    def keep(self, path: Path, base: str, options: list[dict[str, str]], note: str) -> None:
+        """Write down what is needed to ask this again, whatever becomes of the generator."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bases = {base: self.bases[base]}
+        path.write_text(json.dumps({
+            "note": note, "seed": self.cluster.seed, "options": options, "bases": bases,
+            "catalogue": self.catalogue, "nodes": self.cluster.nodes, "pods": self.cluster.pods,
+        }, indent=1))  # fmt: skip
+
+
+class Oracle:
+    """Compares on one control plane. `kept`: the folder for what disagrees."""
+
+    def __init__(self, plane: OraclePlane, verdicts: Verdicts, kept: Path) -> None:
+        self._plane = plane
+        self._verdicts = verdicts
+        self._kept = kept
+
+    def judge(self, case: Case) -> Outcome:
+        with (
+            tempfile.TemporaryDirectory(prefix="berth-oracle-") as folder,
+            Site(self._plane, self._verdicts, case.cluster) as site,
+        ):
+            return _Sitting(case, site, Path(folder), self._kept).run()
+
+
+class _Sitting:
+    """One case before the scheduler."""
+
+    def __init__(self, case: Case, site: Site, folder: Path, kept: Path) -> None:
+        self._case = case
+        self._site = site
+        self._folder = folder
+        self._kept = kept
+        self._dump = folder / "dump.json"
+        self._nodes = clusters.by_name(case.cluster.nodes)
+        self._outcome = Outcome()
+        self._report: Json = {}
+
+    def run(self) -> Outcome:
+        self._site.dump(self._dump)
+        files = {base: self._catalogue(base, traits) for base, traits in self._case.bases.items()}
+        self._report = answers.gpus(self._dump, next(iter(files.values())))
+        for base, file in files.items():
+            for options in self._options(base, file):
+                self._compare(base, file, options)
+        self._count(next(iter(files)), next(iter(files.values())))
+        return self._outcome
+
+    def _catalogue(self, base: str, traits: Traits) -> Path:
+        """The catalogue as a file, with the base that the hook would send."""
+        file = self._folder / f"{base}.yaml"
+        file.write_text(yaml.safe_dump({**self._case.catalogue, "base": notebooks.base(traits)}))
+        return file
+
+    def _options(self, base: str, file: Path) -> list[dict[str, str]]:
+        if self._case.options is not None:
+            return self._case.options
+        try:
+            offers = answers.offers(self._dump, file)
+        except Refused as no:
+            # Nobody is offered anything: that is an answer only if no profile could ever be served.
+            self._disagree(base, {}, f"there are no offers: {no}")
+            return []
+        random = Random(f"options {base} {self._case.cluster.seed}")  # noqa: S311
+        drawn: list[dict[str, str]] = []
+        for _ in range(MOST_TRIES):
+            options = choices.draw_options(offers, random)
+            if options not in drawn:
+                drawn.append(options)
+        return drawn
+
+    # === choices ===
+
+    def _compare(self, base: str, file: Path, options: dict[str, str]) -> None:
+        wanted = CHOICES_PER_BASE * (list(self._case.bases).index(base) + 1)
+        if self._case.options is None and self._outcome.compared >= wanted:
+            return
+        try:
+            said = answers.explanation(self._dump, file, options)
+        except Refused:
+            self._outcome.refused += 1
+            return
+        reasons = {node["name"]: node.get("reason", "") for node in said["nodes"]}
+        now = {node["name"] for node in said["nodes"] if node["availability"] == "now"}
+        if said["answer"] is None:
+            self._outcome.refused += 1
+            if now:
+                self._disagree(base, options, f"refused ({said['refusal']}), but `now` on {sorted(now)}")
+            return
+        pod = notebooks.pod(self._case.bases[base], options, said["answer"])
+        left_out = self._left_out(gpu=asks_for_gpu(said["answer"]["patch"]))
+        fits = self._site.fits(pod, now, left_out)
+        bound = {name for name, verdict in fits.items() if verdict.node}
+        if bound != now:
+            # A late view of the scheduler's would be over by now; what is asked again is asked alone.
+            self._outcome.unsteady += 1
+            doubtful = (bound ^ now) - left_out
+            fits |= self._site.fits_each(pod, doubtful)
+            bound = {name for name, verdict in fits.items() if verdict.node}
+        self._outcome.compared += 1
+        self._outcome.fitting += len(bound)
+        told = [
+            f"  {name}: Berth {'now' if name in now else 'no, ' + reasons[name]}; scheduler "
+            f"{'binds' if name in bound else 'no, ' + (fits[name].message if name in fits else 'not asked')}"
+            for name in sorted(bound ^ now)
+        ]
+        if missing := set(self._nodes) ^ set(reasons):
+            told.append(f"  Berth judges other nodes than there are: {sorted(missing)}")
+        told += [f"  {sentence}" for sentence in self._meaning(options, bound)]
+        if told:
+            sets = f"Berth {sorted(now)}, scheduler {sorted(bound)}"
+            self._disagree(base, options, "\n".join([sets, *told, f"  pod {json.dumps(pod['spec'])[:3000]}"]))
+
+    def _left_out(self, *, gpu: bool) -> set[str]:
+        return {
+            name
+            for name, node in self._nodes.items()
+            if clusters.is_leaving(node) or (gpu and clusters.is_reconfiguring(node))
+        }
+
+    def _meaning(self, options: dict[str, str], bound: set[str]) -> list[str]:
+        """Where the pod can go must be what was chosen: Berth and the scheduler could agree on a wrong pod."""
+        profile = next(
+            each for each in self._case.catalogue["profiles"]
+            if options["profile"] in (each["slug"], *(f"{each['slug']}-{name}" for name in self._nodes))
+        )  # fmt: skip
+        kinds = {row["id"]: row for row in self._report["kinds"]}
+        on = {row["name"]: {gpu["kind"] for gpu in row["gpus"]} for row in self._report["nodes"]}
+        wrong = []
+        if gpu := profile.get("gpu"):
+            allowed = {id for id, row in kinds.items() if allows(gpu, row)}
+            if (kind := options.get("gpu-kind", "any")) != "any":
+                allowed &= {kind}
+            if off := {name for name in bound if not on[name] & allowed}:
+                wrong.append(f"the pod fits {sorted(off)}, which have none of the kinds {sorted(allowed)}")
+        elif profile.get("avoidGpuNodes") == "required" and (off := {name for name in bound if on[name]}):
+            wrong.append(f"the pod shall avoid GPU nodes and fits {sorted(off)}")
+        code = profile.get("sharedCode") == "required" or options.get("shared-code") == "yes"
+        if code and self._case.catalogue["sharedCode"]["enabled"]:
+            label = self._case.catalogue["sharedCode"]["nodes"].items()
+            if off := {name for name in bound if not label <= self._nodes[name]["metadata"]["labels"].items()}:
+                wrong.append(f"the pod fits {sorted(off)}, which lack the shared code")
+        if (node := options.get("node")) and bound - {node}:
+            wrong.append(f"the pod is for {node} and fits {sorted(bound)}")
+        return wrong
+
+    # === counts ===
+
+    def _count(self, base: str, file: Path) -> None:
+        """Every resource of which Berth counts GPUs, filled up by the scheduler."""
+        self._site.give_slots()
+        report = answers.gpus(self._dump, file)
+        left_out = self._left_out(gpu=True)
+        for resource in sorted({row["resource"] for row in report["kinds"]}):
+            kinds = [row for row in report["kinds"] if row["resource"] == resource]
+            rows = [(node["name"], gpu) for node in report["nodes"] for gpu in node["gpus"]]
+            rows = [(name, gpu) for name, gpu in rows if gpu["resource"] == resource]
+            claim = {name: gpu["free"] for name, gpu in rows if gpu["free"]}
+            sizes = fill_sizes(list(claim.values()))
+            got = self._site.fill(resource, sizes, self._case.catalogue["tolerate"], left_out)
+            if got != claim:
+                self._outcome.unsteady += 1
+                got = self._site.fill(resource, sizes, self._case.catalogue["tolerate"], left_out)
+            sums = []
+            for kind in kinds:
+                free = [got.get(name, 0) for name, gpu in rows if gpu["kind"] == kind["id"]]
+                if (kind["free"], kind["largestFree"]) != (sum(free), max(free, default=0)):
+                    sums.append(f"  {kind['id']}: free {kind['free']}, largest {kind['largestFree']}; filled {free}")
+            self._outcome.fills += len(kinds)
+            if got != claim or sums:
+                told = [
+                    f"  {name}: Berth {claim.get(name, 0)} free, filled {got.get(name, 0)}"
+                    for name in sorted(claim.keys() | got.keys())
+                    if claim.get(name) != got.get(name)
+                ]
+                self._disagree(base, {}, "\n".join([f"free {resource}", *told, *sums]))
+
+    def _disagree(self, base: str, options: dict[str, str], what: str) -> None:
+        seed = self._case.cluster.seed
+        path = self._kept / f"seed-{seed}-{len(self._nodes)}-{base}-{len(self._outcome.disagreements)}.json"
+        self._case.keep(path, base, [options] if options else [], what)
+        where = f"seed {seed}, {len(self._nodes)} nodes, base {base}, options {json.dumps(options)}"
+        self._outcome.disagreements.append(f"{where}\n{what}\n  kept in {path}")
+
+
+def asks_for_gpu(patch: Json) -> bool:
+    return any(patch.get("extra_resource_limits", {}).values())
+
+
+def allows(gpu: Json, kind: Json) -> bool:
+    """Whether a profile takes a kind; a glob's letters count the same in both cases."""
+    least = gpu.get("minMemory")
+    enough = not least or (kind["memoryMiB"] or 0) >= int(least.removesuffix("Gi")) * 1024
+    fits = any(fnmatch(kind["id"], glob) for glob in gpu.get("kinds", ["*"]))
+    return fits and enough and kind["sharing"] in gpu.get("sharing", choices.SHARING)
+
+
+def fill_sizes(free: list[int]) -> list[int]:
+    """Pods that together take exactly what is claimed to be free, the largest first, and some that must find nothing.
+
+    By powers of two: at each size as many as the nodes can take, so it does not matter which node takes which.
+    """
+    left = list(free)
+    sizes = [max(free, default=0) + 1]
+    for size in (64, 32, 16, 8, 4, 2, 1):
+        sizes += [size] * sum(units // size for units in left)
+        left = [units % size for units in left]
+    return [*sizes, 1, 1]

@@ -1,0 +1,99 @@
+"""Compares Berth with the real scheduler on demand:
+
+    python tests/oracle/run.py                            # what `make test` does
+    python tests/oracle/run.py --seed 4711 --clusters 20  # the 20 clusters from this seed on
+    python tests/oracle/run.py --seed 4711 --nodes 12     # one cluster, of this size
+    python tests/oracle/run.py --case FILE                # a case that was kept
+
+BERTH_BIN names the program; without it the release build of this checkout is taken, else the debug build. What
+disagrees is printed and kept in the folder of `--keep`: put a file of it into `cases/` once it is understood, and it is
+asked first in every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "cluster"), str(HERE)]
+
+from oracle import Case, Oracle, Outcome  # noqa: E402
+from plane import OraclePlane, Verdicts  # noqa: E402
+
+CASES = HERE / "cases"
+FIRST_SEED, CLUSTERS, LEAST_CHOICES = 1, 100, 1000
+AT_ONCE = 3  # while one waits for the scheduler, another asks Berth
+
+
+def kept_cases() -> list[Path]:
+    return sorted(CASES.glob("*.json"))
+
+
+def compare(cases: Iterable[Callable[[], Case]], kept: Path, say: Callable[[str], None]) -> Outcome:
+    """Judge them all. Each disagreement is told as soon as it is found."""
+    total = Outcome()
+    begun = time.monotonic()
+    with OraclePlane() as plane:
+        plane.prepare()
+        with Verdicts(plane.client()) as verdicts, ThreadPoolExecutor(AT_ONCE) as pool:
+            oracle = Oracle(plane, verdicts, kept)
+            work = [pool.submit(lambda make=make: oracle.judge(make())) for make in cases]
+            try:
+                for number, each in enumerate(work, start=1):
+                    outcome = each.result()
+                    total.add(outcome)
+                    for text in outcome.disagreements:
+                        say(text)
+                    if number % 10 == 0:
+                        say(f"oracle: {number} of {len(work)} clusters, {total.compared} choices, "
+                            f"{time.monotonic() - begun:.0f} s")  # fmt: skip
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        plane.keep_folder = bool(total.disagreements)
+    say(summary(total, len(work), time.monotonic() - begun))
+    return total
+
+
+def summary(total: Outcome, clusters: int, seconds: float) -> str:
+    bad = len(total.disagreements)
+    return (
+        f"oracle: {total.compared} choices over {clusters} clusters compared, {bad} disagree; {total.fills} greedy fills "
+        f"compared; {total.fitting} nodes fit, {total.refused} choices refused, {total.unsteady} asked twice; {seconds:.0f} s"
+    )
+
+
+def seeds(first: int, count: int, size: int | None = None) -> list[Callable[[], Case]]:
+    return [lambda seed=seed: Case.of_seed(seed, size) for seed in range(first, first + count)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, help="the first seed")
+    parser.add_argument("--clusters", type=int, help="how many seeds from there on")
+    parser.add_argument("--nodes", type=int, help="nodes of each cluster; drawn if not given")
+    parser.add_argument("--case", type=Path, action="append", help="kept cases alone")
+    parser.add_argument("--keep", type=Path, help="the folder for what disagrees")
+    wanted = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if wanted.case:
+        cases = [lambda path=path: Case.of_file(path) for path in wanted.case]
+    elif wanted.seed is not None:
+        cases = seeds(wanted.seed, wanted.clusters or 1, wanted.nodes)
+    else:
+        cases = [lambda path=path: Case.of_file(path) for path in kept_cases()]
+        cases += seeds(FIRST_SEED, wanted.clusters or CLUSTERS, wanted.nodes)
+    kept = wanted.keep or Path(tempfile.mkdtemp(prefix="berth-oracle-kept-"))
+    total = compare(cases, kept, lambda text: print(text, flush=True))
+    return 1 if total.disagreements or not total.compared else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
