@@ -76,7 +76,7 @@ class _Pool:
         if random.random() < 0.6:
             self.labels["site/pool"] = random.choice(("general", "research", "batch"))
         if random.random() < 0.6:
-            self.labels["site/size"] = random.choice(("2", "4", "8", "64", "-3", "large", "08", ""))
+            self.labels["site/size"] = random.choice(("2", "4", "8", "64", "003", "large", "08", ""))
         if random.random() < 0.3:
             self.labels["hub.jupyter.org/node-purpose"] = random.choice(("user", "core"))
         if random.random() < 0.25:

@@ -36,7 +36,11 @@ class OraclePlane(ControlPlane):
 
     def _controller_manager(self) -> Program:
         program = super()._controller_manager()
-        program.command += ["--node-monitor-grace-period=10h", "--kube-api-qps=2000", "--kube-api-burst=4000"]
+        wanted = ("serviceaccount-controller", "node-lifecycle-controller", "taint-eviction-controller")
+        program.command += [
+            "--node-monitor-grace-period=10h", f"--controllers={','.join(wanted)}",
+            "--kube-api-qps=2000", "--kube-api-burst=4000",
+        ]  # fmt: skip
         return program
 
     def client(self) -> Kube:

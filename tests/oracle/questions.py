@@ -62,9 +62,7 @@ class Site:
                 self._kube.delete("Node", node["metadata"]["name"])
         for pod in self.cluster.pods:
             self._create_load(pod)
-        eventually(
-            self._settled, f"the taints of cluster {self.cluster.seed} are what its nodes come to", 30, every=0.05
-        )
+        eventually(self._settled, f"cluster {self.cluster.seed} has its taints", 30, every=0.05)
         self._kube.create(marker)
         pinned = pin({"containers": [{"name": "x", "image": "x"}], "tolerations": EVERYTHING}, f"marker-{self.id}")
         eventually(lambda: self._ask([pinned])[0].node, "the scheduler has seen the cluster", 30, every=0.02)
@@ -88,10 +86,8 @@ class Site:
         nodes = clusters.by_name(self.nodes())
         for node in self.cluster.nodes:
             taints = nodes[node["metadata"]["name"]]["spec"].get("taints", [])
-            own = {
-                t["key"] for t in taints if t["effect"] == "NoSchedule" and t["key"].startswith("node.kubernetes.io/")
-            }
-            if own != clusters.system_taints(node):
+            keys = {taint["key"] for taint in taints if taint["effect"] == "NoSchedule"}
+            if {key for key in keys if key.startswith("node.kubernetes.io/")} != clusters.system_taints(node):
                 return False
         return True
 
@@ -154,10 +150,9 @@ class Site:
 
     def give_slots(self) -> None:
         """Room for pods that ask for nothing but GPUs: a pod slot is taken by each."""
-        for node in self.cluster.nodes:
-            self._kube.patch(
-                "Node", node["metadata"]["name"], {"status": {"allocatable": {"pods": "250"}}}, sub="/status"
-            )
+        many = {"status": {"allocatable": {"pods": "250"}}}
+        for name in self.cluster.names:
+            self._kube.patch("Node", name, many, sub="/status")
 
     def _ask(self, specs: list[Json]) -> list[Verdict]:
         """Create the pods in this order, wait for a verdict on each, and take them away."""

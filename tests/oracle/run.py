@@ -63,11 +63,10 @@ def compare(cases: Iterable[Callable[[], Case]], kept: Path, say: Callable[[str]
 
 
 def summary(total: Outcome, clusters: int, seconds: float) -> str:
+    more = f"{total.fitting} nodes fit, {total.refused} choices refused, {total.unsteady} asked twice, {seconds:.0f} s"
     bad = len(total.disagreements)
-    return (
-        f"oracle: {total.compared} choices over {clusters} clusters compared, {bad} disagree; {total.fills} greedy fills "
-        f"compared; {total.fitting} nodes fit, {total.refused} choices refused, {total.unsteady} asked twice; {seconds:.0f} s"
-    )
+    said = f"{total.compared} choices over {clusters} clusters {'compared' if bad else 'agree'}, {bad} disagree"
+    return f"oracle: {said}; {total.fills} greedy fills {'compared' if bad else 'agree'} ({more})"
 
 
 def seeds(first: int, count: int, size: int | None = None) -> list[Callable[[], Case]]:
