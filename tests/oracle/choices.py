@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from kube import Json
+from loads import number
 from nodes import CONTROL_PLANE, GPU
 
 STOCK_TOLERATIONS: list[Json] = [
@@ -25,6 +26,7 @@ BLOCK_METADATA: Json = {
     "command": ["iptables", "-A", "OUTPUT", "-d", "169.254.169.254", "-j", "DROP"],
     "securityContext": {"privileged": True, "runAsUser": 0},
 }  # fmt: skip
+SIZES = ("2", "3", "4", "8", "64")
 Traits = dict[str, Any]
 
 
@@ -50,7 +52,7 @@ def _selective(random: Random) -> Traits:
             ]
         },
     ]
-    if random.random() < 0.1:
+    if random.random() < 0.25:
         terms.append({})  # it meets no node
     sidecar: Json = {
         "name": "proxy", "image": "registry.example.org/site/proxy:1",
@@ -93,7 +95,7 @@ def _teams(random: Random) -> Traits:
             {"key": "kubernetes.io/hostname", "operator": "Exists"},
         ]},
         {"match_expressions": [
-            {"key": "site/size", "operator": random.choice(("Gt", "Lt")), "values": [random.choice(("3", "4", "60"))]},
+            {"key": "site/size", "operator": random.choice(("Gt", "Lt")), "values": [random.choice(SIZES)]},
         ]},
     ]  # fmt: skip
     random.shuffle(terms)
@@ -144,8 +146,11 @@ def draw_catalogue(seed: int) -> Json:
     random = Random(f"catalogue {seed}")  # noqa: S311
     profiles = [_profile("cpu", random, default=True, avoidGpuNodes=random.choice(("no", "preferred", "required")))]
     profiles.append(_profile("plain", random, sharedCode=random.choice(("ask", "required"))))
+    bare = _profile("bare", random)  # what it does not say, the hub's own configuration says
+    del bare[random.choice(("cpu", "memory"))]
+    profiles.append(bare)
     profiles.append(_profile("gpu", random, gpu={"counts": [1, 2, 4, 8], "kinds": ["*"]}))
-    for number in range(2):
+    for letter in "ab":
         gpu: Json = {
             "counts": random.sample((1, 2, 4, 8), random.randint(1, 3)),
             "kinds": random.sample(GLOBS, random.randint(1, 2)) if random.random() < 0.6 else ["*"],
@@ -154,7 +159,7 @@ def draw_catalogue(seed: int) -> Json:
         if random.random() < 0.5:
             gpu["minMemory"] = random.choice(("4Gi", "16Gi", "22Gi", "40Gi", "80Gi"))
         more = {"sharedCode": "ask"} if random.random() < 0.3 else {}
-        profiles.append(_profile(f"gpu-{number}", random, gpu=gpu, **more))
+        profiles.append(_profile(f"gpu-{letter}", random, gpu=gpu, **more))
     pinned = {"counts": [1, 2], "sharing": random.sample(SHARING, 3)}
     profiles.append({
         **_profile("on", random, gpu=pinned), "title": "on {node}", "perNode": {"maxEntries": random.choice((1, 12))},
@@ -167,6 +172,15 @@ def draw_catalogue(seed: int) -> Json:
         "volumes": [], "tolerate": tolerate, "profiles": profiles,
         "sharedCode": {"enabled": random.random() < 0.6, "nodes": {"site/code": "yes"}},
     }  # fmt: skip
+
+
+def amounts(catalogue: Json) -> list[tuple[float, float]]:
+    """The cores and bytes that the notebooks of each profile will ask for, where it says so."""
+    asked = [[profile[what] for what in ("cpu", "memory") if what in profile] for profile in catalogue["profiles"]]
+    return [
+        (number(cpu.get("request", cpu.get("limit"))), number(memory.get("request", memory.get("limit"))))
+        for cpu, memory in (pair for pair in asked if len(pair) == 2)
+    ]
 
 
 # === the user ===

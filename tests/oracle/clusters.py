@@ -1,7 +1,8 @@
 """Owns the random clusters: what a seed and a number of nodes come to, as plain JSON objects and nothing else.
 
 A cluster is made of a few pools, as real ones are: the nodes of one have the same hardware, labels and taints. Then
-each node has its own luck. The same seed gives the same cluster for as long as GENERATOR stays the same.
+each node has its own luck, and some are left with just what one of the profiles asks for. The same seed gives the same
+cluster for as long as GENERATOR stays the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+import choices
 import hardware
 from hardware import Hardware
 from kube import Json
@@ -57,11 +59,12 @@ def make(seed: int, size: int | None = None) -> Cluster:
     size = size or random.randint(8, 30)
     cluster = Cluster(seed)
     pools = [_Pool(random) for _ in range(random.randint(3, 7))]
+    edges = choices.amounts(choices.draw_catalogue(seed))
     for number in range(size):
         name = f"s{seed}-n{number}"
         node = random.choice(pools).node(name, random)
         cluster.nodes.append(node)
-        cluster.pods += draw_loads(name, Room.of(node), random)
+        cluster.pods += draw_loads(name, Room.of(node), edges, random)
     cluster.pods += draw_waiting(f"s{seed}", random)
     return cluster
 

@@ -17,6 +17,14 @@ SPACES = ("jupyterhub", "team-a", "team-b")
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "G": 10**9}
 
 
+def number(quantity: str) -> float:
+    """A quantity of those that the oracle draws."""
+    if quantity.endswith("m"):
+        return float(quantity[:-1]) / 1000
+    unit = next((unit for unit in _UNITS if quantity.endswith(unit)), "")
+    return float(quantity.removesuffix(unit)) * _UNITS.get(unit, 1)
+
+
 @dataclass
 class Room:
     """What a node can take: cores, bytes and devices."""
@@ -30,14 +38,8 @@ class Room:
     def of(node: Json) -> Room:
         room = node["status"]["allocatable"]
         plain = {"cpu", "memory", "pods", "ephemeral-storage"}
-        cpu = room["cpu"]
-        unit = next((unit for unit in _UNITS if room["memory"].endswith(unit)), "")
-        return Room(
-            float(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu),
-            float(room["memory"].removesuffix(unit)) * _UNITS.get(unit, 1),
-            int(room["pods"]),
-            {name: int(count) for name, count in room.items() if name not in plain},
-        )
+        devices = {name: int(count) for name, count in room.items() if name not in plain}
+        return Room(number(room["cpu"]), number(room["memory"]), int(room["pods"]), devices)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,13 @@ def pod_level_part(need: Need, _random: Random) -> Json:
     }
 
 
+def pod_level_limits(need: Need, _random: Random) -> Json:
+    return {
+        "resources": {"limits": need.amounts(devices=False)},
+        "containers": [_container("work", limits=_devices(need)), _container("helper")],
+    }
+
+
 def with_overhead(need: Need, _random: Random) -> Json:
     return {**requests(need, _random), "runtimeClassName": RUNTIME}
 
@@ -134,15 +143,21 @@ def greedless(need: Need, _random: Random) -> Json:
 
 
 SHAPES: tuple[Callable[[Need, Random], Json], ...] = (
-    requests, requests, limits_only, two_containers, large_init, sidecar, pod_level, pod_level_part, with_overhead,
+    requests, requests, limits_only, two_containers, large_init, sidecar, pod_level, pod_level_part,
+    pod_level_limits, with_overhead,
     odd_amounts, greedless,
 )  # fmt: skip
 # What has become of a pod, and how often.
 FATES = (("Running", 70), ("Pending", 8), ("Terminating", 8), ("Succeeded", 7), ("Failed", 7))
 
 
-def draw_loads(node: str, room: Room, random: Random) -> list[Json]:
-    """Nothing, some, as much as fits, or more than that."""
+def draw_loads(node: str, room: Room, edges: list[tuple[float, float]], random: Random) -> list[Json]:
+    """Nothing, some, as much as fits, more than that, or just so much that one of the edges is left."""
+    if random.random() < 0.3:
+        return [_to_the_edge(node, room, random.choice(edges), random)]
+    if room.slots < 10 and random.random() < 0.5:
+        pods = range(room.slots - random.choice((0, 0, 1)))
+        return [_bound(f"{node}-p{each}", node, greedless(Need(0, 0, {}), random), "Running", random) for each in pods]
     fill = random.choice((0.0, 0.0, 0.3, 0.6, 0.9, 1.0, 1.05))
     count = min(random.randint(1, 4), room.slots + 1)
     if not fill:
@@ -166,6 +181,19 @@ def draw_loads(node: str, room: Room, random: Random) -> list[Json]:
             left = {name: left[name] + taken.get(name, 0) for name in left}
         pods.append(_bound(f"{node}-p{number}", node, random.choice(SHAPES)(need, random), fate, random))
     return pods
+
+
+def _to_the_edge(node: str, room: Room, edge: tuple[float, float], random: Random) -> Json:
+    """One pod that leaves these cores or these bytes, or a thousandth of a core or a byte more or less."""
+    cores, memory = edge
+    off = random.choice((-1, 0, 0, 1))
+    need = Need(0.2, 2.0**20, {})
+    if random.random() < 0.5 and room.cores > cores:
+        need = Need(room.cores - cores + off / 1000, need.memory, {})
+    elif room.memory > memory:
+        need = Need(need.cores, room.memory - memory + off, {})
+    exact = (requests, limits_only, large_init, sidecar, pod_level, pod_level_part, pod_level_limits)
+    return _bound(f"{node}-p0", node, random.choice(exact)(need, random), "Running", random)
 
 
 def _bound(name: str, node: str, spec: Json, fate: str, random: Random) -> Json:

@@ -27,7 +27,7 @@ from plane import OraclePlane, Verdicts
 from questions import Site
 
 CHOICES_PER_BASE = 4
-MOST_TRIES = 16
+MOST_TRIES = 40
 
 
 @dataclass

@@ -151,8 +151,9 @@ class Site:
     def give_slots(self) -> None:
         """Room for pods that ask for nothing but GPUs: a pod slot is taken by each."""
         many = {"status": {"allocatable": {"pods": "250"}}}
-        for name in self.cluster.names:
-            self._kube.patch("Node", name, many, sub="/status")
+        for node in self.cluster.nodes:
+            if int(node["status"]["allocatable"]["pods"]) < 100:
+                self._kube.patch("Node", node["metadata"]["name"], many, sub="/status")
 
     def _ask(self, specs: list[Json]) -> list[Verdict]:
         """Create the pods in this order, wait for a verdict on each, and take them away."""
