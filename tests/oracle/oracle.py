@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from random import Random
@@ -27,19 +27,30 @@ from plane import OraclePlane, Verdicts
 from questions import Site
 
 CHOICES_PER_BASE = 4
+MOST_SMALLER = 3  # disagreements of one cluster that are made smaller
 MOST_TRIES = 40
 
 
 @dataclass
+class Disagreement:
+    """One answer that differs, with the nodes that it is about; `text` is a paragraph for people."""
+
+    base: str
+    options: dict[str, str]
+    nodes: set[str]
+    text: str
+
+
+@dataclass
 class Outcome:
-    """What came of one cluster. `disagreements` are whole paragraphs for people."""
+    """What came of one cluster."""
 
     compared: int = 0
     refused: int = 0
     fills: int = 0
     fitting: int = 0
     unsteady: int = 0
-    disagreements: list[str] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
 
     def add(self, other: Outcome) -> None:
         self.compared += other.compared
@@ -74,12 +85,23 @@ class Case:
         cluster = Cluster(kept["seed"], kept["nodes"], kept["pods"])
         return Case(cluster, kept["catalogue"], kept["bases"], kept["options"], kept["note"])
 
-    def keep(self, path: Path, base: str, options: list[dict[str, str]], note: str) -> None:
+    def about(self, found: Disagreement) -> Case:
+        """The same cluster with nothing but this one question. Without options it is about the counts."""
+        options = [found.options] if found.options else []
+        return Case(self.cluster, self.catalogue, {found.base: self.bases[found.base]}, options, found.text)
+
+    def with_only(self, names: set[str]) -> Case:
+        """Without the other nodes and their pods."""
+        whole = self.cluster
+        nodes = [node for node in whole.nodes if node["metadata"]["name"] in names]
+        pods = [pod for pod in whole.pods if pod["spec"].get("nodeName") in names]
+        return replace(self, cluster=Cluster(whole.seed, nodes, pods))
+
+    def keep(self, path: Path) -> None:
         """Write down what is needed to ask this again, whatever becomes of the generator."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        bases = {base: self.bases[base]}
         path.write_text(json.dumps({
-            "note": note, "seed": self.cluster.seed, "options": options, "bases": bases,
+            "note": self.note, "seed": self.cluster.seed, "options": self.options, "bases": self.bases,
             "catalogue": self.catalogue, "nodes": self.cluster.nodes, "pods": self.cluster.pods,
         }, indent=1))  # fmt: skip
 
@@ -93,21 +115,33 @@ class Oracle:
         self._kept = kept
 
     def judge(self, case: Case) -> Outcome:
+        """What disagrees is kept as a case, with as few nodes as show it."""
+        outcome = self._judge(case)
+        for number, found in enumerate(outcome.disagreements):
+            small = case.about(found)
+            if number < MOST_SMALLER and found.nodes and found.nodes < set(case.cluster.names):
+                smaller = small.with_only(found.nodes)
+                small = smaller if self._judge(smaller).disagreements else small
+            path = self._kept / f"seed-{case.cluster.seed}-{len(case.cluster.nodes)}-{found.base}-{number}.json"
+            small.keep(path)
+            found.text += f"\n  kept in {path}, {len(small.cluster.nodes)} nodes"
+        return outcome
+
+    def _judge(self, case: Case) -> Outcome:
         with (
             tempfile.TemporaryDirectory(prefix="berth-oracle-") as folder,
             Site(self._plane, self._verdicts, case.cluster) as site,
         ):
-            return _Sitting(case, site, Path(folder), self._kept).run()
+            return _Sitting(case, site, Path(folder)).run()
 
 
 class _Sitting:
     """One case before the scheduler."""
 
-    def __init__(self, case: Case, site: Site, folder: Path, kept: Path) -> None:
+    def __init__(self, case: Case, site: Site, folder: Path) -> None:
         self._case = case
         self._site = site
         self._folder = folder
-        self._kept = kept
         self._dump = folder / "dump.json"
         self._nodes = clusters.by_name(case.cluster.nodes)
         self._outcome = Outcome()
@@ -136,7 +170,7 @@ class _Sitting:
             offers = answers.offers(self._dump, file)
         except Refused as no:
             # Nobody is offered anything: that is an answer only if no profile could ever be served.
-            self._disagree(base, {}, f"there are no offers: {no}")
+            self._disagree(base, {}, set(), f"there are no offers: {no}")
             return []
         random = Random(f"options {base} {self._case.cluster.seed}")  # noqa: S311
         drawn: list[dict[str, str]] = []
@@ -162,7 +196,7 @@ class _Sitting:
         if said["answer"] is None:
             self._outcome.refused += 1
             if now:
-                self._disagree(base, options, f"refused ({said['refusal']}), but `now` on {sorted(now)}")
+                self._disagree(base, options, now, f"refused ({said['refusal']}), but `now` on {sorted(now)}")
             return
         pod = notebooks.pod(self._case.bases[base], options, said["answer"])
         left_out = self._left_out(gpu=asks_for_gpu(said["answer"]["patch"]))
@@ -186,7 +220,8 @@ class _Sitting:
         told += [f"  {sentence}" for sentence in self._meaning(options, bound)]
         if told:
             sets = f"Berth {sorted(now)}, scheduler {sorted(bound)}"
-            self._disagree(base, options, "\n".join([sets, *told, f"  pod {json.dumps(pod['spec'])[:3000]}"]))
+            text = "\n".join([sets, *told, f"  pod {json.dumps(pod['spec'])[:3000]}"])
+            self._disagree(base, options, bound ^ now, text)
 
     def _left_out(self, *, gpu: bool) -> set[str]:
         return {
@@ -250,14 +285,12 @@ class _Sitting:
                     for name in sorted(claim.keys() | got.keys())
                     if claim.get(name) != got.get(name)
                 ]
-                self._disagree(base, {}, "\n".join([f"free {resource}", *told, *sums]))
+                apart = {name for name in claim.keys() | got.keys() if claim.get(name) != got.get(name)}
+                self._disagree(base, {}, apart, "\n".join([f"free {resource}", *told, *sums]))
 
-    def _disagree(self, base: str, options: dict[str, str], what: str) -> None:
-        seed = self._case.cluster.seed
-        path = self._kept / f"seed-{seed}-{len(self._nodes)}-{base}-{len(self._outcome.disagreements)}.json"
-        self._case.keep(path, base, [options] if options else [], what)
-        where = f"seed {seed}, {len(self._nodes)} nodes, base {base}, options {json.dumps(options)}"
-        self._outcome.disagreements.append(f"{where}\n{what}\n  kept in {path}")
+    def _disagree(self, base: str, options: dict[str, str], nodes: set[str], what: str) -> None:
+        where = f"seed {self._case.cluster.seed}, {len(self._nodes)} nodes, base {base}, options {json.dumps(options)}"
+        self._outcome.disagreements.append(Disagreement(base, options, nodes, f"{where}\n{what}"))
 
 
 def asks_for_gpu(patch: Json) -> bool:

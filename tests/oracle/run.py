@@ -17,8 +17,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -36,28 +37,33 @@ def kept_cases() -> list[Path]:
     return sorted(CASES.glob("*.json"))
 
 
-def compare(cases: Iterable[Callable[[], Case]], kept: Path, say: Callable[[str], None]) -> Outcome:
+@contextmanager
+def at_work(kept: Path) -> Iterator[Oracle]:
+    """An oracle with a control plane of its own."""
+    with OraclePlane() as plane:
+        plane.prepare()
+        with Verdicts(plane.client()) as verdicts:
+            yield Oracle(plane, verdicts, kept)
+
+
+def compare(oracle: Oracle, cases: Iterable[Callable[[], Case]], say: Callable[[str], None]) -> Outcome:
     """Judge them all. Each disagreement is told as soon as it is found."""
     total = Outcome()
     begun = time.monotonic()
-    with OraclePlane() as plane:
-        plane.prepare()
-        with Verdicts(plane.client()) as verdicts, ThreadPoolExecutor(AT_ONCE) as pool:
-            oracle = Oracle(plane, verdicts, kept)
-            work = [pool.submit(lambda make=make: oracle.judge(make())) for make in cases]
-            try:
-                for number, each in enumerate(work, start=1):
-                    outcome = each.result()
-                    total.add(outcome)
-                    for text in outcome.disagreements:
-                        say(text)
-                    if number % 10 == 0:
-                        say(f"oracle: {number} of {len(work)} clusters, {total.compared} choices, "
-                            f"{time.monotonic() - begun:.0f} s")  # fmt: skip
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        plane.keep_folder = bool(total.disagreements)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        work = [pool.submit(lambda make=make: oracle.judge(make())) for make in cases]
+        try:
+            for number, each in enumerate(work, start=1):
+                outcome = each.result()
+                total.add(outcome)
+                for found in outcome.disagreements:
+                    say(found.text)
+                if number % 10 == 0:
+                    seconds = time.monotonic() - begun
+                    say(f"oracle: {number} of {len(work)} clusters, {total.compared} choices, {seconds:.0f} s")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     say(summary(total, len(work), time.monotonic() - begun))
     return total
 
@@ -90,7 +96,8 @@ def main() -> int:
         cases = [lambda path=path: Case.of_file(path) for path in kept_cases()]
         cases += seeds(FIRST_SEED, wanted.clusters or CLUSTERS, wanted.nodes)
     kept = wanted.keep or Path(tempfile.mkdtemp(prefix="berth-oracle-kept-"))
-    total = compare(cases, kept, lambda text: print(text, flush=True))
+    with at_work(kept) as oracle:
+        total = compare(oracle, cases, lambda text: print(text, flush=True))
     return 1 if total.disagreements or not total.compared else 0
 
 
