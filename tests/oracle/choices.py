@@ -99,7 +99,7 @@ def _teams(random: Random) -> Traits:
         ]},
     ]  # fmt: skip
     random.shuffle(terms)
-    drawn = random.sample(tolerations, random.randint(1, 2))
+    drawn = random.sample(tolerations, random.randint(1, 4))
     return {"tolerations": [*STOCK_TOLERATIONS, *drawn], "node_affinity_required": terms[: random.choice((1, 2, 2))]}
 
 

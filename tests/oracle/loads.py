@@ -88,16 +88,16 @@ def large_init(need: Need, _random: Random) -> Json:
 
 
 def sidecar(need: Need, random: Random) -> Json:
-    """A sidecar before or after a plain first step: the order counts."""
-    third = need.amounts(0.33, devices=False)
+    """A sidecar before or after a plain first step: it always runs on, and the order counts for the step."""
+    step, work = random.choice(((0.1, 0.6), (0.6, 0.6), (0.6, 0.3)))
     init = [
-        {**_container("proxy", requests=third), "restartPolicy": "Always"},
-        _container("prepare", requests=need.amounts(0.66, devices=False)),
+        {**_container("proxy", requests=need.amounts(0.4, devices=False)), "restartPolicy": "Always"},
+        _container("prepare", requests=need.amounts(step, devices=False)),
     ]
     random.shuffle(init)
     return {
         "initContainers": init,
-        "containers": [_container("work", requests=third, limits=_devices(need))],
+        "containers": [_container("work", requests=need.amounts(work, devices=False), limits=_devices(need))],
     }
 
 

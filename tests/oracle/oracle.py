@@ -196,7 +196,7 @@ class _Sitting:
         if said["answer"] is None:
             self._outcome.refused += 1
             if now:
-                self._disagree(base, options, now, f"refused ({said['refusal']}), but `now` on {sorted(now)}")
+                self._disagree(base, options, set(), f"refused ({said['refusal']}), but `now` on {sorted(now)}")
             return
         pod = notebooks.pod(self._case.bases[base], options, said["answer"])
         left_out = self._left_out(gpu=asks_for_gpu(said["answer"]["patch"]))
@@ -239,6 +239,8 @@ class _Sitting:
         kinds = {row["id"]: row for row in self._report["kinds"]}
         on = {row["name"]: {gpu["kind"] for gpu in row["gpus"]} for row in self._report["nodes"]}
         wrong = []
+        if off := {name for name in bound if clusters.is_foreign(self._nodes[name])}:
+            wrong.append(f"the pod fits {sorted(off)}, where no Linux program for amd64 runs")
         if gpu := profile.get("gpu"):
             allowed = {id for id, row in kinds.items() if allows(gpu, row)}
             if (kind := options.get("gpu-kind", "any")) != "any":
@@ -262,7 +264,9 @@ class _Sitting:
         """Every resource of which Berth counts GPUs, filled up by the scheduler."""
         self._site.give_slots()
         report = answers.gpus(self._dump, file)
-        left_out = self._left_out(gpu=True)
+        # A notebook is a Linux program for amd64: its pod says so, and what other nodes have is not for it.
+        foreign = {name for name, node in self._nodes.items() if clusters.is_foreign(node)}
+        left_out = self._left_out(gpu=True) | foreign
         for resource in sorted({row["resource"] for row in report["kinds"]}):
             kinds = [row for row in report["kinds"] if row["resource"] == resource]
             rows = [(node["name"], gpu) for node in report["nodes"] for gpu in node["gpus"]]
