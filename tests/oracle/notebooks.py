@@ -28,6 +28,8 @@ kubespawner.spawner.load_config = lambda **_: None
 kubespawner.spawner.shared_client = lambda *_: None
 
 USER = "ada"
+# Only to serialise, as KubeSpawner does. Made in full it would read every certificate of the machine each time.
+_CLIENT = ApiClient.__new__(ApiClient)
 
 
 class _Answered(berth_hub._Berth):
@@ -70,6 +72,5 @@ async def _pod(traits: Traits, options: dict[str, str], answer: Json) -> Json:
     await hook.pre_spawn_hook(server)
     server.profile_list = hook.profile_list
     await server.load_user_options()  # the first thing in KubeSpawner.start()
-    async with ApiClient() as client:
-        made: Json = client.sanitize_for_serialization(await server.get_pod_manifest())
+    made: Json = _CLIENT.sanitize_for_serialization(await server.get_pod_manifest())
     return made
