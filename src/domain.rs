@@ -4,12 +4,16 @@
 pub mod base;
 pub mod fit;
 pub mod gpu;
+pub mod gpu_rule;
 pub mod image;
 pub mod lenient;
 pub mod node;
 pub mod quantity;
+pub mod quota;
 pub mod rank;
 pub mod report;
 pub mod resources;
 pub mod selector;
+pub mod server;
 pub mod snapshot;
+pub mod storage;

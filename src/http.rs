@@ -4,11 +4,14 @@
 //! apiserver; only the lookup of a user's token asks the hub, and that is cached.
 
 mod auth;
+pub mod holds;
 pub mod hub;
 pub mod identity;
+pub mod login;
 pub mod manage;
 pub mod openapi;
 pub mod problem;
+mod session;
 pub mod user;
 
 use std::sync::Arc;
@@ -17,19 +20,28 @@ use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use tokio::sync::watch;
 
 use crate::catalogue::Catalogue;
+use crate::domain::base::Base;
 use crate::domain::report::Freshness;
 use crate::domain::snapshot::Snapshot;
 use crate::inventory::Inventory;
 use crate::profiles::offer::Context;
+use crate::spawn::holds::Owner;
+use holds::Holds;
 use identity::Identities;
+use login::Login;
 use problem::Problem;
 
 /// What every route needs. Shared by the workers.
 #[derive(Debug)]
 pub struct Service {
     pub inventory: Inventory,
+    /// The snapshots that are served: those of the inventory with what has been promised since.
+    pub holds: Arc<Holds>,
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     pub access: Access,
+    /// What the hub's configuration asked of a pod when it last asked for a form. An open form asks for newer numbers without
+    /// the hub, and must be told of the same pod.
+    pub base: watch::Sender<Option<Base>>,
     /// The path below which the hub's proxy reaches Berth, such as `/services/berth/`.
     pub prefix: String,
 }
@@ -43,6 +55,7 @@ pub enum Access {
         /// The token of the service: the hub presents it to Berth, and Berth to the hub.
         hub: watch::Receiver<String>,
         identities: Identities,
+        login: Login,
     },
 }
 
@@ -55,17 +68,22 @@ pub struct View {
 
 impl Service {
     pub fn view(&self) -> View {
-        View {
-            snapshot: self.inventory.snapshot(),
-            freshness: self.inventory.health.freshness(),
-            catalogue: self.catalogue.borrow().clone(),
-        }
+        self.view_with(self.holds.snapshot())
+    }
+
+    /// The view of somebody who may hold something already, which is free for them.
+    pub fn view_of(&self, owner: &Owner) -> View {
+        self.view_with(self.holds.snapshot_for(owner))
+    }
+
+    fn view_with(&self, snapshot: Option<Arc<Snapshot>>) -> View {
+        View { snapshot, freshness: self.inventory.health.freshness(), catalogue: self.catalogue.borrow().clone() }
     }
 }
 
 impl View {
-    pub fn context<'a>(&'a self, prefix: &'a str) -> Context<'a> {
-        Context { snapshot: self.snapshot.as_deref(), freshness: &self.freshness, catalogue: &self.catalogue, prefix }
+    pub fn context<'a>(&'a self, prefix: &'a str, server: &'a str) -> Context<'a> {
+        Context { snapshot: self.snapshot.as_deref(), freshness: &self.freshness, catalogue: &self.catalogue, prefix, server }
     }
 }
 
@@ -77,6 +95,7 @@ pub fn configure(config: &mut web::ServiceConfig, service: web::Data<Service>) {
     config.service(resource("/api/v1/hub/profile-list", web::post().to(hub::profile_list)));
     config.service(resource("/api/v1/hub/spawn-options", web::post().to(hub::spawn_options)));
     let below = prefix.trim_end_matches('/');
+    config.service(resource(&format!("{below}/{}", login::CALLBACK), web::get().to(login::callback)));
     let places = if below.is_empty() { vec![""] } else { vec!["", below] };
     for place in places {
         config.service(resource(&format!("{place}/profiles"), web::get().to(user::profiles)));

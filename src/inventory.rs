@@ -1,17 +1,25 @@
-//! The inventory: follows nodes and pods of all namespaces and the claims of the hub's, and publishes snapshots.
+//! The inventory: follows nodes, pods of all namespaces, claims and quotas of the hub's, and volumes, and publishes
+//! snapshots.
 //!
-//! Three watches decode objects into facts and send them to one writer. The writer owns the index; it gathers changes
+//! The watches decode objects into facts and send them to one writer. The writer owns the index; it gathers changes
 //! for a moment and publishes an immutable, numbered [`Snapshot`] that everybody else reads. Pods are watched in every
 //! namespace because a GPU taken elsewhere is not free here.
 //!
-//! Other vendors get a module beside `nvidia`; DRA gets watches of its own.
+//! Each vendor of GPUs has a module, and so have the catalogue's own rules; `gpus` asks them. DRA gets watches of its own.
 
+mod amd;
 mod dump;
 mod facts;
+mod gaudi;
+mod gpus;
 mod health;
 mod index;
+mod intel;
 mod nvidia;
 mod objects;
+mod pods;
+mod rules;
+mod storage;
 mod watch;
 
 use std::sync::Arc;
@@ -26,7 +34,7 @@ pub use dump::DumpError;
 pub use health::{Health, STALE_AFTER};
 pub use index::Index;
 
-use crate::domain::node::Policy;
+use crate::domain::node::{MIG_INVALID, Policy};
 use crate::domain::snapshot::Snapshot;
 use index::Change;
 use watch::{Kind, Watch};
@@ -77,6 +85,7 @@ impl Publisher {
             .is_some_and(|last| Snapshot { generation: last.generation, ..snapshot.clone() } == **last);
         if !same {
             self.generation += 1;
+            warn_of_news(self.snapshots.borrow().as_deref(), &snapshot);
             self.snapshots.send_replace(Some(Arc::new(snapshot)));
         }
     }
@@ -108,7 +117,7 @@ impl Publisher {
         start_watches(&client, namespace, &sender, &self.health);
         drop(sender);
         let heartbeat = tokio::spawn(ask_regularly(client, self.health.clone()));
-        let mut index = Index::default();
+        let mut index = Index::new(namespace);
         let mut counted_by = Policy::default();
         loop {
             tokio::select! {
@@ -140,6 +149,20 @@ impl Publisher {
     }
 }
 
+/// Says once what an administrator must look after, when it first appears: GPUs that nobody can count.
+fn warn_of_news(last: Option<&Snapshot>, now: &Snapshot) {
+    for resource in &now.unclassified {
+        if last.is_none_or(|last| last.unclassified.binary_search(resource).is_err()) {
+            warn!(%resource, "no rule knows this GPU resource, so it is not offered; name it under gpuResources in the catalogue");
+        }
+    }
+    for node in now.nodes.iter().filter(|node| node.facts.mig_invalid) {
+        if last.and_then(|last| last.node(node.name())).is_none_or(|before| !before.facts.mig_invalid) {
+            warn!(node = node.name(), "{MIG_INVALID}");
+        }
+    }
+}
+
 fn start_watches(client: &Client, namespace: &str, changes: &mpsc::Sender<Change>, health: &Arc<Health>) {
     let nodes = Watch {
         kind: Kind::Nodes,
@@ -153,19 +176,44 @@ fn start_watches(client: &Client, namespace: &str, changes: &mpsc::Sender<Change
         path: "/api/v1/pods".to_owned(),
         // The scheduler's own selector: a pod that finishes arrives as deleted.
         field_selector: Some("status.phase!=Succeeded,status.phase!=Failed"),
-        read: facts::pod,
+        read: pods::pod,
         wrap: Change::Pods,
     };
     let claims = Watch {
         kind: Kind::Claims,
         path: format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"),
         field_selector: None,
-        read: facts::claim,
+        read: storage::claim,
         wrap: Change::Claims,
     };
+    let volumes = Watch {
+        kind: Kind::Volumes,
+        path: "/api/v1/persistentvolumes".to_owned(),
+        field_selector: None,
+        read: storage::volume,
+        wrap: Change::Volumes,
+    };
+    let classes = Watch {
+        kind: Kind::Classes,
+        path: "/apis/storage.k8s.io/v1/storageclasses".to_owned(),
+        field_selector: None,
+        read: storage::class,
+        wrap: Change::Classes,
+    };
+    let quotas = Watch {
+        kind: Kind::Quotas,
+        path: format!("/api/v1/namespaces/{namespace}/resourcequotas"),
+        field_selector: None,
+        read: facts::quota,
+        wrap: Change::Quotas,
+    };
+
     tokio::spawn(nodes.run(client.clone(), changes.clone(), health.clone()));
     tokio::spawn(pods.run(client.clone(), changes.clone(), health.clone()));
     tokio::spawn(claims.run(client.clone(), changes.clone(), health.clone()));
+    tokio::spawn(volumes.run(client.clone(), changes.clone(), health.clone()));
+    tokio::spawn(classes.run(client.clone(), changes.clone(), health.clone()));
+    tokio::spawn(quotas.run(client.clone(), changes.clone(), health.clone()));
 }
 
 async fn ask_regularly(client: Client, health: Arc<Health>) {

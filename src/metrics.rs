@@ -32,7 +32,7 @@ pub async fn count_requests(
 
 /// `GET /metrics` of the second port.
 pub async fn scrape(metrics: web::Data<Metrics>, service: web::Data<Service>) -> Result<HttpResponse, Problem> {
-    let snapshot = service.inventory.snapshot();
+    let snapshot = service.holds.snapshot();
     let text = metrics.render(snapshot.as_deref(), &service.inventory.health).map_err(|error| {
         tracing::error!(%error, "metrics could not be written");
         Problem::new(500, "internal", "Berth could not write its metrics.")
@@ -129,7 +129,14 @@ fn register_gpus(registry: &Registry, snapshot: &Snapshot) -> prometheus::Result
     number("berth_nodes", "Nodes of the cluster.", snapshot.nodes.len())?;
     number("berth_gpu_nodes_unusable", "Nodes with GPUs that can't be used now.", unusable)?;
     number("berth_gpu_nodes_overcommitted", "Nodes whose pods hold more GPUs than the node offers.", overcommitted)?;
-    number("berth_unclassified_resources", "GPU-like resources that no rule knows.", snapshot.unclassified.len())
+    let unclassified = IntGaugeVec::new(
+        Opts::new("berth_unclassified_resources", "Nodes that offer a GPU-like resource that no rule knows."),
+        &["resource"],
+    )?;
+    for resource in snapshot.nodes.iter().flat_map(|node| &node.facts.unclassified) {
+        unclassified.with_label_values(&[resource]).inc();
+    }
+    registry.register(Box::new(unclassified))
 }
 
 fn register_health(registry: &Registry, health: &Health) -> prometheus::Result<()> {

@@ -1,10 +1,12 @@
 //! Profiles: what one user may choose now. Snapshot, catalogue and identity in; offers with availability and reasons out.
 
 pub mod choices;
+pub mod limits;
 pub mod offer;
 pub mod plan;
 pub mod refusal;
 pub mod slug;
+pub mod survey;
 
 use serde::Deserialize;
 

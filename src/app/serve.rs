@@ -16,9 +16,11 @@ use tracing::{error, info, warn};
 use super::follow::Follower;
 use super::reload::{Readers, follow_catalogue, follow_token};
 use super::source::{self, Source};
-use super::{AppError, DEFAULT_PREFIX, install_crypto, policy, read};
+use super::{AppError, DEFAULT_PREFIX, install_crypto, read};
 use crate::catalogue::Catalogue;
+use crate::http::holds::Holds;
 use crate::http::identity::Identities;
+use crate::http::login::Login;
 use crate::http::manage::{self, Stopping};
 use crate::http::{self, Access, Service};
 use crate::metrics::{self, Metrics};
@@ -62,18 +64,39 @@ struct HubSettings {
     api_url: String,
     /// Where the hub's proxy puts Berth.
     prefix: String,
+    /// What its browsers are told.
+    login: Login,
 }
+
+/// Berth's name in the hub's OAuth, unless the hub's configuration gives it another.
+const DEFAULT_CLIENT: &str = "service-berth";
 
 impl HubSettings {
     fn from_environment() -> Result<Self, AppError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let prefix = variable("JUPYTERHUB_SERVICE_PREFIX").unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~%@".contains(c);
-        if !prefix.starts_with('/') || !prefix.ends_with('/') || !prefix.chars().all(plain) {
-            return Err(AppError::Setup(format!("JUPYTERHUB_SERVICE_PREFIX is {prefix:?}, not a path such as {DEFAULT_PREFIX}")));
+        let path = |name: &str, default: &str| {
+            let path = variable(name).unwrap_or_else(|| default.to_owned());
+            let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.~%@".contains(c)) && !path.contains("//");
+            if path.starts_with('/') && path.ends_with('/') && plain {
+                return Ok(path);
+            }
+            Err(AppError::Setup(format!("{name} is {path:?}, not a path such as {default}")))
+        };
+        let base_url = path("JUPYTERHUB_BASE_URL", "/")?;
+        let prefix = path("JUPYTERHUB_SERVICE_PREFIX", &format!("{base_url}{}", DEFAULT_PREFIX.trim_start_matches('/')))?;
+        if !prefix.starts_with(&base_url) {
+            return Err(AppError::Setup(format!(
+                "JUPYTERHUB_SERVICE_PREFIX is {prefix:?}, which is not below JUPYTERHUB_BASE_URL, {base_url:?}"
+            )));
+        }
+        let client_id = variable("JUPYTERHUB_CLIENT_ID").unwrap_or_else(|| DEFAULT_CLIENT.to_owned());
+        if !client_id.starts_with("service-") {
+            return Err(AppError::Setup(format!(
+                "JUPYTERHUB_CLIENT_ID is {client_id:?}; the hub's services have names such as {DEFAULT_CLIENT}"
+            )));
         }
         let api_url = variable("JUPYTERHUB_API_URL").unwrap_or_else(|| "http://127.0.0.1:8081/hub/api".to_owned());
-        Ok(Self { token: variable("JUPYTERHUB_API_TOKEN"), api_url, prefix })
+        Ok(Self { token: variable("JUPYTERHUB_API_TOKEN"), api_url, prefix, login: Login { client_id, base_url } })
     }
 }
 
@@ -91,7 +114,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
         Some((text, file)) => Catalogue::parse(&file.display().to_string(), text)?,
         None => Catalogue::built_in()?,
     };
-    let (policies, policy_changes) = watch::channel(policy(&catalogue));
+    let (policies, policy_changes) = watch::channel(catalogue.policy());
     let (inventory, filling) = source::follow(&source, &catalogue, policy_changes).await?;
     let (catalogues, catalogue) = watch::channel(Arc::new(catalogue));
     // Kept to the end: a source stops when nobody can send it a policy any more.
@@ -104,7 +127,9 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
         Some((catalogues, policies))
     };
 
-    let service = web::Data::new(Service { inventory, catalogue, access, prefix });
+    let holds = Arc::new(Holds::new(inventory.snapshot()));
+    tokio::spawn(holds.clone().follow(inventory.snapshots.clone()));
+    let service = web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix });
     let metrics = web::Data::new(metrics);
     let stopping = web::Data::new(Stopping::default());
     let app = {
@@ -158,7 +183,7 @@ fn token_access(hub: HubSettings, token_file: Option<PathBuf>) -> Result<Access,
     };
     install_crypto();
     let identities = Identities::new(&hub.api_url).map_err(|error| AppError::Setup(error.to_string()))?;
-    Ok(Access::Tokens { hub: token, identities })
+    Ok(Access::Tokens { hub: token, identities, login: hub.login })
 }
 
 async fn stop_on_signal(stopping: web::Data<Stopping>, servers: [ServerHandle; 2]) {

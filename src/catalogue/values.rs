@@ -66,6 +66,11 @@ fn compile(text: &str) -> Result<globset::Glob, globset::Error> {
     GlobBuilder::new(text).case_insensitive(true).literal_separator(false).build()
 }
 
+/// A glob over names of resources, as the inventory matches it: `*` stays on its side of the slash.
+pub(super) fn resource_glob(text: &str) -> Result<globset::Glob, globset::Error> {
+    GlobBuilder::new(text).literal_separator(true).build()
+}
+
 /// The kinds of GPU that a profile takes, as globs over kind ids.
 #[derive(Clone, Debug)]
 pub struct KindFilter {
@@ -196,5 +201,20 @@ words! {
         IfNotPresent = "IfNotPresent",
         /// It must be there.
         Never = "Never",
+    }
+}
+
+words! {
+    /// What a bare number of memory counts.
+    MemoryUnit {
+        /// Bytes.
+        B = "B",
+        /// 1024 bytes.
+        KiB = "KiB",
+        /// 1024 KiB.
+        #[default]
+        MiB = "MiB",
+        /// 1024 MiB.
+        GiB = "GiB",
     }
 }

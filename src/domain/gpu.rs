@@ -8,8 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::selector::{NodeSelectorTerm, Requirement};
 
 /// GPU resources that a pod without a GPU must not name, beside those seen in the cluster.
-pub const KNOWN_RESOURCES: [&str; 6] =
-    ["nvidia.com/gpu", "nvidia.com/gpu.shared", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi"];
+pub const KNOWN_RESOURCES: [&str; 7] = [
+    "nvidia.com/gpu",
+    "nvidia.com/gpu.shared",
+    "amd.com/gpu",
+    "gpu.intel.com/i915",
+    "gpu.intel.com/xe",
+    "habana.ai/gaudi",
+    "habana.ai/goya",
+];
 
 /// How one GPU is given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,25 +42,39 @@ impl Sharing {
         }
     }
 
+    /// What it means for who gets one, in a sentence without its full stop.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Exclusive => "A whole GPU for one server",
+            Self::Mig => "A slice of a GPU, with memory of its own",
+            Self::TimeSliced => "Shared with others, memory is not isolated",
+            Self::Mps => "Shared with others, each with a part of the memory; a fault of one can stop all",
+        }
+    }
+
     /// Two shares may be the same card, and the device plugin may refuse a second one: more than one is never offered.
     pub fn is_share(self) -> bool {
         matches!(self, Self::TimeSliced | Self::Mps)
     }
 }
 
+/// The product of a resource that covers cards of several models: nobody can say which of them a pod gets.
+pub const MIXED: &str = "mixed";
+
 /// A kind of GPU. Nodes that offer the same thing under the same resource name have the same kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
-    /// Stable and safe for forms, such as `nvidia-a100-sxm4-80gb` or `tesla-t4.shared-4`.
+    /// Stable and safe for forms, such as `nvidia-a100-sxm4-80gb` or `tesla-t4.shared-4`. It begins with the vendor unless
+    /// the vendor's own label names the product without it, as NVIDIA's does for a Tesla.
     pub id: String,
-    /// `nvidia`, later `amd`, `intel`, `habana`.
-    pub vendor: &'static str,
-    /// The product's own name, without the suffixes that sharing adds to the label.
+    /// `nvidia`, `amd`, `intel`, `habana`, or what a rule of the catalogue says.
+    pub vendor: Arc<str>,
+    /// The product's own name, without the suffixes that sharing adds to the label; [`MIXED`] where a node has several.
     pub product: String,
     /// Of one unit (card or slice), as the label says it.
     pub memory_mib: Option<u64>,
     pub sharing: Sharing,
-    /// The slice, such as `1g.10gb`; it may be shared in turn.
+    /// The slice, such as `1g.10gb`, or AMD's partition, such as `cpx_nps4`; it may be shared in turn.
     pub mig_profile: Option<String>,
     /// Shares of one card or slice; 1 unless shared.
     pub replicas: u64,
@@ -62,13 +83,48 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// The name for people: `NVIDIA A100 80 GB`, `Tesla T4 15 GB, shared by 4`.
+    /// The name for people: `NVIDIA A100 80 GB`, `Tesla T4 15 GB, shared by 4`, `AMD Instinct MI300X 192 GB`.
     ///
     /// Form factors are left out, and the size that the product itself names wins over the label, which says a little
     /// less than the box.
     pub fn display_name(&self) -> String {
-        let mut words = Vec::new();
-        let mut size = None;
+        let (mut words, mut size) = self.product_words();
+        if self.mig_profile.is_some() {
+            size = None; // the product names the whole card's memory
+        }
+        words.extend(size.or_else(|| self.memory_mib.map(|mib| format!("{} GB", mib.saturating_add(512) / 1024))));
+        let mut name = words.join(" ");
+        match &self.mig_profile {
+            Some(profile) if *self.vendor == *"nvidia" => name.push_str(&format!(", MIG slice {profile}")),
+            Some(partition) => name.push_str(&format!(", partition {}", partition.to_uppercase().replace('_', "/"))),
+            None => {}
+        }
+        match (self.sharing, self.replicas) {
+            (Sharing::Exclusive | Sharing::Mig, _) => name,
+            (Sharing::TimeSliced, 1) => format!("{name}, shared"),
+            (Sharing::TimeSliced, shares) => format!("{name}, shared by {shares}"),
+            (Sharing::Mps, 1) => format!("{name}, shared (MPS)"),
+            (Sharing::Mps, shares) => format!("{name}, shared by {shares} (MPS)"),
+        }
+    }
+
+    /// The words of the product's name, vendor first, and the memory that it names.
+    fn product_words(&self) -> (Vec<String>, Option<String>) {
+        let vendor = match self.vendor.as_ref() {
+            "nvidia" => "NVIDIA",
+            "amd" => "AMD",
+            "intel" => "Intel",
+            "habana" => "Habana",
+            other => other,
+        };
+        if self.product == MIXED {
+            return (vec![vendor.to_owned(), "GPUs of several models".to_owned()], None);
+        }
+        let (mut words, mut size) = (Vec::new(), None);
+        let named = self.product.to_ascii_lowercase().contains(self.vendor.as_ref());
+        if self.id.starts_with(self.vendor.as_ref()) && !named {
+            words.push(vendor.to_owned());
+        }
         for word in self.product.split(['-', ' ', '_']).filter(|word| !word.is_empty()) {
             let upper = word.to_ascii_uppercase();
             if let Some(gigabytes) = upper.strip_suffix("GB").filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
@@ -77,19 +133,17 @@ impl Kind {
                 words.push(word.to_owned());
             }
         }
-        if self.mig_profile.is_some() {
-            size = None; // the product names the whole card's memory
-        }
-        words.extend(size.or_else(|| self.memory_mib.map(|mib| format!("{} GB", mib.saturating_add(512) / 1024))));
-        let mut name = words.join(" ");
-        if let Some(profile) = &self.mig_profile {
-            name.push_str(&format!(", MIG slice {profile}"));
-        }
-        match self.sharing {
-            Sharing::Exclusive | Sharing::Mig => name,
-            Sharing::TimeSliced => format!("{name}, shared by {}", self.replicas),
-            Sharing::Mps => format!("{name}, shared by {} (MPS)", self.replicas),
-        }
+        (words, size)
+    }
+}
+
+/// The vendor of a resource by the domain in its name.
+pub fn vendor_of(resource: &str) -> &'static str {
+    match resource.split('/').next().unwrap_or_default() {
+        "amd.com" => "amd",
+        "gpu.intel.com" => "intel",
+        "habana.ai" => "habana",
+        _ => "nvidia",
     }
 }
 
@@ -145,7 +199,7 @@ mod tests {
     fn kind(product: &str, memory_mib: u64, sharing: Sharing, id: &str) -> Kind {
         Kind {
             id: id.to_owned(),
-            vendor: "nvidia",
+            vendor: "nvidia".into(),
             product: product.to_owned(),
             memory_mib: Some(memory_mib),
             sharing,
@@ -167,6 +221,30 @@ mod tests {
                 "NVIDIA A100 10 GB, MIG slice 1g.10gb, shared by 4",
             ),
             (kind("NVIDIA-L4", 23034, Sharing::Exclusive, "l4"), "NVIDIA L4 22 GB"),
+        ] {
+            assert_eq!(kind.display_name(), expected);
+        }
+    }
+
+    #[test]
+    fn the_vendor_is_named_where_the_product_does_not_name_it() {
+        let of = |vendor: &str, id: &str, product: &str, partition: Option<&str>, memory_mib: Option<u64>| Kind {
+            vendor: vendor.into(),
+            mig_profile: partition.map(str::to_owned),
+            memory_mib,
+            ..kind(product, 1, Sharing::Exclusive, id)
+        };
+        for (kind, expected) in [
+            (of("amd", "amd-instinct-mi300x", "Instinct_MI300X", None, Some(196_608)), "AMD Instinct MI300X 192 GB"),
+            (
+                of("amd", "amd-instinct-mi300x.cpx-nps4", "Instinct_MI300X", Some("cpx_nps4"), Some(24_576)),
+                "AMD Instinct MI300X 24 GB, partition CPX/NPS4",
+            ),
+            (of("intel", "intel-max-1550", "Max_1550", None, None), "Intel Max 1550"),
+            (of("nvidia", "nvidia-gpu", "GPU", None, None), "NVIDIA GPU"),
+            (of("nvidia", "tesla-t4", "Tesla-T4", None, None), "Tesla T4"),
+            (of("amd", "amd-mixed", MIXED, None, None), "AMD GPUs of several models"),
+            (of("example", "example.org-accel", "accel", None, None), "example accel"),
         ] {
             assert_eq!(kind.display_name(), expected);
         }

@@ -41,6 +41,8 @@ struct KindRow<'a> {
     held: u64,
     unhealthy: u64,
     unusable: u64,
+    /// Of those free, what placeholder pods sit on until somebody comes.
+    reclaimable: u64,
     largest_free: u64,
     pending: u64,
     physical: u64,
@@ -78,7 +80,7 @@ impl<'a> GpuReport<'a> {
     pub fn new(snapshot: &'a Snapshot, freshness: &'a Freshness) -> Self {
         let kinds = snapshot.kinds.iter().map(|count| KindRow {
             id: &count.kind.id,
-            vendor: count.kind.vendor,
+            vendor: &count.kind.vendor,
             product: &count.kind.product,
             memory_mib: count.kind.memory_mib,
             sharing: count.kind.sharing,
@@ -89,6 +91,7 @@ impl<'a> GpuReport<'a> {
             held: count.held,
             unhealthy: count.unhealthy,
             unusable: count.unusable,
+            reclaimable: count.reclaimable,
             largest_free: count.largest_free,
             pending: count.pending,
             physical: count.physical,

@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::gpu::Kind;
-use super::node::NodeState;
+use super::gpu::{KNOWN_RESOURCES, Kind};
+use super::node::{ExpandablePool, NodeState, Policy, strangeness};
+use super::quota::Quota;
 use super::resources::Resources;
-use super::selector::NodeRequirements;
+use super::selector::{NodeRequirements, Requirement};
+use super::server::Server;
+use super::storage::Claim;
 
 /// A pod that waits for a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +19,11 @@ pub struct PendingPod {
     pub requirements: NodeRequirements,
 }
 
-/// The phase of a claim in the hub's namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimPhase {
-    Bound,
-    Pending,
-    Lost,
-    /// Being deleted: no new pod may use it.
-    Leaving,
+/// GPUs that unbound pods ask for, all of pods that accept the same kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    pub kinds: BTreeSet<String>,
+    pub gpus: u64,
 }
 
 /// A kind and its units over all nodes.
@@ -42,6 +42,48 @@ pub struct KindCount {
     pub pending: u64,
     /// Cards, where `total` counts shares or slices.
     pub physical: u64,
+    /// Of those free, what placeholder pods still sit on.
+    pub reclaimable: u64,
+}
+
+impl KindCount {
+    fn none(kind: Arc<Kind>) -> Self {
+        Self {
+            kind,
+            total: 0,
+            free: 0,
+            used: 0,
+            held: 0,
+            unhealthy: 0,
+            unusable: 0,
+            largest_free: 0,
+            pending: 0,
+            physical: 0,
+            reclaimable: 0,
+        }
+    }
+}
+
+/// What an autoscaler could still add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Growth {
+    pub pool: ExpandablePool,
+    /// Nodes of the pool that exist.
+    pub nodes: u64,
+}
+
+impl Growth {
+    pub fn can_grow(&self) -> bool {
+        self.nodes < self.pool.max_nodes
+    }
+}
+
+/// What the source said, beside the nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    pub servers: Vec<Arc<Server>>,
+    pub claims: Option<BTreeMap<String, Claim>>,
+    pub quotas: Vec<Quota>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,10 +96,20 @@ pub struct Snapshot {
     pub gpu_nodes: Vec<Arc<NodeState>>,
     /// Sorted by id.
     pub kinds: Vec<KindCount>,
+    /// Each GPU asked for once, where `pending` counts it for every kind that would do.
+    pub demand: Vec<Demand>,
     /// Names of GPU-like resources that no rule knows, sorted.
     pub unclassified: Vec<Arc<str>>,
     /// Claims of the hub's namespace; `None` where the source holds no claim at all and nothing can be checked.
-    pub claims: Option<BTreeMap<String, ClaimPhase>>,
+    pub claims: Option<BTreeMap<String, Claim>>,
+    /// Quotas of the hub's namespace.
+    pub quotas: Vec<Quota>,
+    /// The hub's servers that are in the cluster or on their way there, sorted by user and name.
+    pub servers: Vec<Arc<Server>>,
+    /// What every pod of the hub must require, so that it stays off nodes on which it could not run. Empty where all
+    /// nodes are alike, as in nearly every cluster.
+    pub keep_off: Vec<Requirement>,
+    pub growth: Vec<Growth>,
 }
 
 impl Snapshot {
@@ -66,14 +118,47 @@ impl Snapshot {
         generation: u64,
         nodes: Vec<Arc<NodeState>>,
         pending: &[&PendingPod],
-        claims: Option<BTreeMap<String, ClaimPhase>>,
+        surroundings: Surroundings,
+        policy: &Policy,
     ) -> Self {
         let mut unclassified: Vec<Arc<str>> = nodes.iter().flat_map(|node| node.facts.unclassified.iter().cloned()).collect();
         unclassified.sort();
         unclassified.dedup();
         let gpu_nodes: Vec<_> = nodes.iter().filter(|node| !node.gpus.is_empty()).cloned().collect();
-        let kinds = count_kinds(&gpu_nodes, pending);
-        Self { generation, nodes, gpu_nodes, kinds, unclassified, claims }
+        let growth: Vec<Growth> = policy.expandable.iter().map(|pool| growth(pool, &nodes)).collect();
+        let mut kinds = sum_kinds(&gpu_nodes);
+        for Growth { pool, .. } in &growth {
+            kinds.entry(pool.kind.id.clone()).or_insert_with(|| KindCount::none(pool.kind.clone()));
+        }
+        let demand = sum_demand(&gpu_nodes, pending);
+        add_pending(&mut kinds, &demand);
+        let kinds = kinds.into_values().collect();
+        let keep_off = keep_off(&nodes, policy);
+        let Surroundings { servers, claims, quotas } = surroundings;
+        Self { generation, nodes, gpu_nodes, kinds, demand, unclassified, claims, quotas, servers, keep_off, growth }
+    }
+
+    /// The same moment with more promised: what is held by node, and the servers that were promised and are not seen yet.
+    pub fn with_promises<'a>(&self, held: impl Iterator<Item = (&'a str, &'a Resources)>, servers: Vec<Arc<Server>>) -> Self {
+        let mut snapshot = self.clone();
+        for (name, more) in held {
+            for nodes in [&mut snapshot.nodes, &mut snapshot.gpu_nodes] {
+                if let Ok(at) = nodes.binary_search_by(|node| node.name().cmp(name))
+                    && let Some(node) = nodes.get_mut(at)
+                {
+                    *node = Arc::new(node.with_held(more));
+                }
+            }
+        }
+        let mut kinds = sum_kinds(&snapshot.gpu_nodes);
+        for count in &self.kinds {
+            let known = kinds.entry(count.kind.id.clone()).or_insert_with(|| KindCount::none(count.kind.clone()));
+            known.pending = count.pending;
+        }
+        snapshot.kinds = kinds.into_values().collect();
+        snapshot.servers.extend(servers);
+        snapshot.servers.sort_by(|a, b| a.owner().cmp(&b.owner()));
+        snapshot
     }
 
     pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
@@ -81,26 +166,28 @@ impl Snapshot {
         self.nodes.get(at)
     }
 
+    /// How many GPUs, slices or shares of any kind these requests ask for.
+    pub fn gpus_of(&self, requests: &Resources) -> u64 {
+        let seen = |name: &str| self.kinds.iter().any(|count| *count.kind.resource == *name);
+        let gpus = requests.other.iter().filter(|(name, _)| KNOWN_RESOURCES.contains(&name.as_ref()) || seen(name));
+        gpus.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
     pub fn kind(&self, id: &str) -> Option<&KindCount> {
         self.kinds.iter().find(|count| count.kind.id == id)
     }
+
+    /// GPUs that unbound pods ask for and that could be of the kinds that `wanted` names.
+    pub fn ahead(&self, wanted: &dyn Fn(&str) -> bool) -> u64 {
+        let ours = self.demand.iter().filter(|demand| demand.kinds.iter().any(|id| wanted(id)));
+        ours.fold(0, |sum, demand| sum.saturating_add(demand.gpus))
+    }
 }
 
-fn count_kinds(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<KindCount> {
+fn sum_kinds(nodes: &[Arc<NodeState>]) -> BTreeMap<String, KindCount> {
     let mut kinds: BTreeMap<String, KindCount> = BTreeMap::new();
     for gpu in nodes.iter().flat_map(|node| &node.gpus) {
-        let count = kinds.entry(gpu.kind.id.clone()).or_insert_with(|| KindCount {
-            kind: gpu.kind.clone(),
-            total: 0,
-            free: 0,
-            used: 0,
-            held: 0,
-            unhealthy: 0,
-            unusable: 0,
-            largest_free: 0,
-            pending: 0,
-            physical: 0,
-        });
+        let count = kinds.entry(gpu.kind.id.clone()).or_insert_with(|| KindCount::none(gpu.kind.clone()));
         // Cards of one product may report slightly different sizes: the smallest is what every one of them has.
         if smaller(gpu.kind.memory_mib, count.kind.memory_mib) {
             count.kind = gpu.kind.clone();
@@ -114,39 +201,76 @@ fn count_kinds(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<KindCou
             (&mut count.unhealthy, gpu.unhealthy),
             (&mut count.unusable, gpu.unusable),
             (&mut count.physical, gpu.physical),
+            (&mut count.reclaimable, gpu.reclaimable),
         ] {
             *sum = sum.saturating_add(more);
         }
         count.largest_free = count.largest_free.max(gpu.free);
     }
+    kinds
+}
+
+fn add_pending(kinds: &mut BTreeMap<String, KindCount>, demand: &[Demand]) {
+    for demand in demand {
+        for id in &demand.kinds {
+            if let Some(count) = kinds.get_mut(id) {
+                count.pending = count.pending.saturating_add(demand.gpus);
+            }
+        }
+    }
+}
+
+fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>]) -> Growth {
+    let belongs = |node: &&Arc<NodeState>| pool.labels.iter().all(|(key, value)| node.facts.labels.get(key) == Some(value));
+    Growth { pool: pool.clone(), nodes: nodes.iter().filter(belongs).count() as u64 }
+}
+
+/// One requirement for each label by which nodes are strange, with all the values to stay away from. `NotIn` also takes
+/// nodes without the label.
+fn keep_off(nodes: &[Arc<NodeState>], policy: &Policy) -> Vec<Requirement> {
+    let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for strange in nodes.iter().filter_map(|node| strangeness(&node.facts, policy)) {
+        labels.entry(strange.label).or_default().insert(strange.value);
+    }
+    labels.into_iter().map(|(label, values)| Requirement::not_in(label, values.into_iter().collect())).collect()
+}
+
+fn sum_demand(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<Demand> {
     // Waiting pods are mostly copies of a few: what they accept is looked for once for all of a sort.
     let mut sorts: BTreeMap<&NodeRequirements, Resources> = BTreeMap::new();
     for pod in pending {
         sorts.entry(&pod.requirements).or_default().add(&pod.requests);
     }
+    let mut sums: BTreeMap<BTreeSet<String>, u64> = BTreeMap::new();
     for (requirements, requests) in sorts {
-        for id in acceptable_kinds(nodes, requirements, &requests) {
-            if let Some(count) = kinds.get_mut(id) {
-                count.pending = count.pending.saturating_add(requests.other(&count.kind.resource));
-            }
+        for (resource, ids) in acceptable_kinds(nodes, requirements, &requests) {
+            let kinds = ids.into_iter().map(str::to_owned).collect();
+            let sum = sums.entry(kinds).or_default();
+            *sum = sum.saturating_add(requests.other(resource));
         }
     }
-    kinds.into_values().collect()
+    sums.into_iter().map(|(kinds, gpus)| Demand { kinds, gpus }).collect()
 }
 
 fn smaller(size: Option<u64>, than: Option<u64>) -> bool {
     size.is_some_and(|size| than.is_none_or(|than| size < than))
 }
 
-/// The kinds of the resources asked for on the nodes that are acceptable. A pod that accepts several is demand for each of
+/// By resource asked for, the kinds on the nodes that are acceptable. A pod that accepts several is demand for each of
 /// them, since it may take any.
-fn acceptable_kinds<'a>(nodes: &'a [Arc<NodeState>], requirements: &NodeRequirements, requests: &Resources) -> BTreeSet<&'a str> {
-    let mut ids = BTreeSet::new();
+fn acceptable_kinds<'a>(
+    nodes: &'a [Arc<NodeState>],
+    requirements: &NodeRequirements,
+    requests: &Resources,
+) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for node in nodes {
         let asked = |kind: &&Arc<Kind>| requests.other(&kind.resource) > 0;
         let mut kinds = node.gpus.iter().map(|gpu| &gpu.kind).filter(asked).peekable();
         if kinds.peek().is_some() && requirements.select(node.name(), &node.facts.labels) {
-            ids.extend(kinds.map(|kind| kind.id.as_str()));
+            for kind in kinds {
+                ids.entry(&kind.resource).or_default().insert(&kind.id);
+            }
         }
     }
     ids

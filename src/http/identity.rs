@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::future::Cache;
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use tracing::warn;
 
 use crate::profiles::User;
@@ -36,6 +37,8 @@ pub enum IdentityError {
     Invalid,
     NotAUser,
     NoScope,
+    /// The browser has left the hub session in which its token was made.
+    LoggedOut,
     HubUnreachable,
 }
 
@@ -51,6 +54,27 @@ struct Owner {
     admin: bool,
     #[serde(default)]
     scopes: Vec<String>,
+    /// The browser session in which the token was made by a log-in.
+    session_id: Option<String>,
+}
+
+impl Owner {
+    fn admit(&self) -> Result<Identity, IdentityError> {
+        if self.kind != "user" {
+            return Err(IdentityError::NotAUser);
+        }
+        let may_access = |scope: &String| ["access:services", "access:services!service=berth"].contains(&scope.as_str());
+        if !self.scopes.iter().any(may_access) {
+            return Err(IdentityError::NoScope);
+        }
+        Ok(Identity { user: User { name: self.name.clone(), groups: self.groups.clone(), admin: self.admin } })
+    }
+
+    /// Whether the browser is still in the hub session of this token.
+    fn is_in(&self, hub_sessions: &[String]) -> bool {
+        let Some(mine) = self.session_id.as_deref().filter(|id| !id.is_empty()) else { return false };
+        hub_sessions.iter().any(|session| session.as_bytes().ct_eq(mine.as_bytes()).into())
+    }
 }
 
 type Answer = Result<Arc<Owner>, IdentityError>;
@@ -78,25 +102,33 @@ impl Identities {
         Ok(Self { client, api: api.trim_end_matches('/').to_owned(), answers })
     }
 
-    /// The user behind a token. One lookup per token is in flight at a time.
+    /// The user behind a token.
     pub async fn resolve(&self, token: &str) -> Result<Identity, IdentityError> {
-        let owner = self.answers.get_with_by_ref(token, self.ask(token)).await?;
-        if owner.kind != "user" {
-            return Err(IdentityError::NotAUser);
+        self.owner(token).await?.admit()
+    }
+
+    /// The user behind the token of a log-in, as long as the browser is in the hub session in which he logged in. The hub
+    /// takes that cookie away at log-out, so a log-out is seen before the token is asked about again.
+    pub async fn resolve_session(&self, token: &str, hub_sessions: &[String]) -> Result<Identity, IdentityError> {
+        match self.owner(token).await {
+            Ok(owner) if owner.is_in(hub_sessions) => owner.admit(),
+            Ok(_) | Err(IdentityError::Invalid) => Err(IdentityError::LoggedOut),
+            Err(error) => Err(error),
         }
-        let may_access = |scope: &String| ["access:services", "access:services!service=berth"].contains(&scope.as_str());
-        if !owner.scopes.iter().any(may_access) {
-            return Err(IdentityError::NoScope);
-        }
-        let user = User { name: owner.name.clone(), groups: owner.groups.clone(), admin: owner.admin };
-        Ok(Identity { user })
+    }
+
+    /// One lookup per token is in flight at a time.
+    async fn owner(&self, token: &str) -> Answer {
+        self.answers.get_with_by_ref(token, self.ask(token)).await
+    }
+
+    /// Sends a form to the hub's API.
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<reqwest::Response, IdentityError> {
+        let request = self.client.post(format!("{}{path}", self.api)).form(form);
+        request.send().await.map_err(unreachable)
     }
 
     async fn ask(&self, token: &str) -> Answer {
-        let unreachable = |error: reqwest::Error| {
-            warn!(error = %error.without_url(), "the hub could not be asked for a user");
-            IdentityError::HubUnreachable
-        };
         let request = self.client.get(format!("{}/user", self.api)).bearer_auth(token);
         let response = request.send().await.map_err(unreachable)?;
         match response.status().as_u16() {
@@ -108,4 +140,9 @@ impl Identities {
             }
         }
     }
+}
+
+fn unreachable(error: reqwest::Error) -> IdentityError {
+    warn!(error = %error.without_url(), "the hub could not be asked about a user");
+    IdentityError::HubUnreachable
 }

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use actix_web::Responder;
 use serde_json::Value;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::problem::Problem;
-use super::{hub, user};
+use super::{hub, login, user};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +33,9 @@ impl Modify for Tokens {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("hub", bearer("The token of the hub's service berth"));
         components.add_security_scheme("user", bearer("A token of a hub user with the scope access:services!service=berth"));
+        let session = "A browser's log-in through the hub, below the service prefix only; a page that is opened begins it";
+        let session = ApiKeyValue::with_description(login::SESSION, session);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     }
 }
 
@@ -131,6 +134,7 @@ pub struct Choice {
 
 /// Plain text for a form template
 #[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Details {
     title: String,
     description: String,
@@ -140,7 +144,39 @@ pub struct Details {
     kinds: Vec<KindDetails>,
     reasons: Vec<String>,
     image: String,
+    /// Whether a server that finds nothing free waits for it
+    waits: bool,
+    /// At most so long; null: as the hub has it
+    wait_up_to_seconds: Option<u64>,
+    /// What each kind, and `any`, would come to now; empty without a GPU
+    choices: BTreeMap<String, KindState>,
+    /// RFC 3339
+    observed_at: String,
+    stale: bool,
     prefix: String,
+}
+
+#[derive(ToSchema)]
+pub struct KindState {
+    text: String,
+    availability: Availability,
+    #[schema(required = false)]
+    reasons: Vec<String>,
+    /// GPUs that others ask for already, without having got them
+    ahead: u64,
+    /// By the number of GPUs
+    counts: BTreeMap<String, ChoiceState>,
+    /// By name, where a node can be chosen
+    #[schema(required = false)]
+    nodes: BTreeMap<String, ChoiceState>,
+}
+
+#[derive(ToSchema)]
+pub struct ChoiceState {
+    text: String,
+    availability: Availability,
+    #[schema(required = false)]
+    reasons: Vec<String>,
 }
 
 #[derive(ToSchema)]
@@ -169,6 +205,8 @@ pub struct KindDetails {
     #[schema(rename = "memoryMiB")]
     memory_mib: Option<u64>,
     sharing: Sharing,
+    /// What the sharing means for the user
+    meaning: String,
     free: u64,
     total: u64,
 }
@@ -218,6 +256,8 @@ pub struct KindRow {
     held: u64,
     unhealthy: u64,
     unusable: u64,
+    /// Of those free, what placeholder pods sit on until somebody comes
+    reclaimable: u64,
     /// The most that one pod can get
     largest_free: u64,
     /// What unbound pods ask for

@@ -41,7 +41,7 @@ pub fn split_groups(text: &str) -> Vec<String> {
 
 /// What the caller may choose now; for administrators, what anyone may
 #[utoipa::path(
-    get, path = "/profiles", security(("user" = [])),
+    get, path = "/profiles", security(("user" = []), ("session" = [])),
     params(
         ("user" = Option<String>, Query, description = "A user's name"),
         ("groups" = Option<String>, Query, description = "The user's groups, separated by commas"),
@@ -53,7 +53,7 @@ pub fn split_groups(text: &str) -> Vec<String> {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> Result<impl Responder, Problem> {
+pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<impl Responder> {
     let caller = admit_user(&service, &request).await?.user;
     let whose = web::Query::<Whose>::from_query(request.query_string()).map_err(|error| {
         Problem::new(400, "malformed", format!("The query is not understood: {error}. It takes user, groups and admin."))
@@ -62,26 +62,28 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> Resu
         None => caller,
         Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin => caller,
         Some(_) if !caller.admin => {
-            return Err(Problem::new(403, "forbidden", "Only administrators may see what others are offered."));
+            return Err(Problem::new(403, "forbidden", "Only administrators may see what others are offered.").into());
         }
         Some(user) => user,
     };
-    let view = service.view();
-    Ok(json(&list_profiles(&view, &service.prefix, &user, &view.catalogue.base)?))
+    let view = service.view_of(&(user.name.clone(), String::new()));
+    let base = service.base.borrow().clone();
+    let base = base.as_ref().unwrap_or(&view.catalogue.base);
+    Ok(json(&list_profiles(&view, &service.prefix, &user, "", base)?))
 }
 
 /// The GPUs of the cluster by kind and by node
 #[utoipa::path(
-    get, path = "/api/v1/gpus", security(("user" = [])),
+    get, path = "/api/v1/gpus", security(("user" = []), ("session" = [])),
     responses(
         (status = 200, body = openapi::Gpus),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn gpus(service: web::Data<Service>, request: HttpRequest) -> Result<impl Responder, Problem> {
+pub async fn gpus(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<impl Responder> {
     admit_user(&service, &request).await?;
     let view = service.view();
-    let snapshot = view.snapshot.as_deref().ok_or(Refusal::NoInventory)?;
+    let snapshot = view.snapshot.as_deref().ok_or_else(|| Problem::from(Refusal::NoInventory))?;
     Ok(json(&GpuReport::new(snapshot, &view.freshness)))
 }

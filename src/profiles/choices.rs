@@ -1,8 +1,11 @@
 //! The options of an offer: what can be chosen, and what is free of each choice.
 
-use super::plan::{Request, allowed_kinds, has_kind, plan};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::plan::{Request, allowed_kinds, has_kind};
+use super::survey::KindState;
 use crate::catalogue::{Catalogue, GpuRequest, SharedCodeUse};
-use crate::domain::base::Base;
 use crate::domain::fit::Availability;
 use crate::domain::node::NodeState;
 use crate::domain::snapshot::Snapshot;
@@ -10,7 +13,7 @@ use crate::domain::snapshot::Snapshot;
 /// The choice that leaves the kind open.
 pub const ANY_KIND: &str = "any";
 /// Node choices at most; above this a list helps nobody.
-const MOST_NODES: usize = 200;
+pub const MOST_NODES: usize = 200;
 
 /// One option of a profile. Names are the contract with the hub's form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +37,12 @@ impl Choice {
     }
 }
 
-/// The options that really are choices: one with a single answer is not asked.
+/// The options that really are choices: one with a single answer is not asked. `states` is the survey of the request.
 pub fn options(
     request: &Request<'_>,
     node_choice: bool,
+    states: &BTreeMap<String, KindState>,
     snapshot: &Snapshot,
-    base: &Base,
     catalogue: &Catalogue,
 ) -> Vec<OptionOffer> {
     let mut options = Vec::new();
@@ -50,7 +53,7 @@ pub fn options(
     };
     if let Some(gpu) = &request.profile.gpu {
         offer("gpu-kind", "GPU", kinds(request, gpu, snapshot));
-        offer("gpus", "Number of GPUs", counts(request, gpu, snapshot, base, catalogue));
+        offer("gpus", "Number of GPUs", counts(gpu, states));
         if node_choice {
             offer("node", "Node", nodes(request, gpu, snapshot));
         }
@@ -86,42 +89,32 @@ fn kinds(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Ch
     choices
 }
 
-/// Counts that some node could serve. What no node ever can is not offered, unless that would leave nothing to say.
-fn counts(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> Vec<Choice> {
+/// Counts that some node could serve and the user may hold. What can never be is not offered.
+fn counts(gpu: &GpuRequest, states: &BTreeMap<String, KindState>) -> Vec<Choice> {
     let choice = |count: &u32| {
-        let planned = plan(&Request { gpus: *count, ..request.clone() }, snapshot, base, catalogue);
-        let when = match planned.assessment.availability {
-            Availability::Now => match planned.assessment.fitting.len() {
-                1 => "free now on 1 node".to_owned(),
-                nodes => format!("free now on {nodes} nodes"),
-            },
-            Availability::Busy => "in use now".to_owned(),
-            Availability::Starting => "not available yet".to_owned(),
-            Availability::Never | Availability::Unknown => return None,
-        };
-        let unit = if *count == 1 { "GPU" } else { "GPUs" };
-        Some(Choice::new(count.to_string(), format!("{count} {unit}, {when}")))
+        let state = states.get(ANY_KIND)?.counts.get(&count.to_string())?;
+        (state.availability != Availability::Never).then(|| Choice::new(count.to_string(), state.text.clone()))
     };
     gpu.counts.iter().filter_map(choice).collect()
 }
 
 fn nodes(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Choice> {
-    let choice = |(node, free, total): (&NodeState, u64, u64)| {
+    let choice = |(node, free, total): (&Arc<NodeState>, u64, u64)| {
         Choice::new(node.name(), format!("{}, {free} of {total} free", node.name()))
     };
     gpu_nodes(request, gpu, snapshot).into_iter().take(MOST_NODES).map(choice).collect()
 }
 
 /// Usable nodes with a kind that the request allows, the freest first, with what is free and there in all.
-pub fn gpu_nodes<'a>(request: &Request<'_>, gpu: &GpuRequest, snapshot: &'a Snapshot) -> Vec<(&'a NodeState, u64, u64)> {
+pub fn gpu_nodes<'a>(request: &Request<'_>, gpu: &GpuRequest, snapshot: &'a Snapshot) -> Vec<(&'a Arc<NodeState>, u64, u64)> {
     let kinds: Vec<&str> = allowed_kinds(gpu, request, snapshot).map(|count| count.kind.id.as_str()).collect();
-    let mut nodes: Vec<(&NodeState, u64, u64)> = snapshot
+    let mut nodes: Vec<(&Arc<NodeState>, u64, u64)> = snapshot
         .gpu_nodes
         .iter()
         .filter(|node| node.usable() && kinds.iter().any(|id| has_kind(node, id)))
         .map(|node| {
             let (free, total) = numbers(node, &|id| kinds.contains(&id));
-            (node.as_ref(), free, total)
+            (node, free, total)
         })
         .collect();
     nodes.sort_by(|(a, a_free, _), (b, b_free, _)| b_free.cmp(a_free).then_with(|| a.name().cmp(b.name())));

@@ -4,14 +4,18 @@
 //! block is raw text for a template that escapes. There is no `kubespawner_override` anywhere: KubeSpawner applies
 //! overrides after the hook, so all settings come with the patch.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::User;
 use super::choices::{OptionOffer, gpu_nodes, options};
+use super::limits::Allowance;
 use super::plan::{Request, allowed_kinds, default_count, plan};
 use super::refusal::Refusal;
 use super::slug;
+use super::survey::{KindState, survey};
 use crate::catalogue::{Catalogue, Profile, SharedCodeUse, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::Availability;
@@ -33,6 +37,7 @@ pub struct Offer {
 
 /// What a form template shows; plain text throughout.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Details {
     pub title: String,
     pub description: String,
@@ -43,6 +48,14 @@ pub struct Details {
     pub kinds: Vec<KindDetails>,
     pub reasons: Vec<String>,
     pub image: String,
+    /// Whether a server that finds nothing free waits for it, and at most how long; `None`: as the hub has it.
+    pub waits: bool,
+    pub wait_up_to_seconds: Option<u64>,
+    /// By kind and for `any`; empty without a GPU.
+    pub choices: BTreeMap<String, KindState>,
+    /// The moment of these numbers, RFC 3339, and whether the source is lost since.
+    pub observed_at: String,
+    pub stale: bool,
     /// Where Berth answers behind the hub's proxy.
     pub prefix: String,
 }
@@ -55,6 +68,8 @@ pub struct KindDetails {
     #[serde(rename = "memoryMiB")]
     pub memory_mib: Option<u64>,
     pub sharing: Sharing,
+    /// What the sharing means for the user.
+    pub meaning: &'static str,
     pub free: u64,
     pub total: u64,
 }
@@ -67,6 +82,15 @@ pub struct Context<'a> {
     pub freshness: &'a Freshness,
     pub catalogue: &'a Catalogue,
     pub prefix: &'a str,
+    /// The name of the server that is asked for; empty for the default one.
+    pub server: &'a str,
+}
+
+impl Context<'_> {
+    /// What the user may still take, where there is a limit.
+    pub fn allowance(&self, user: &User) -> Option<Allowance> {
+        Allowance::of(user, self.server, self.snapshot?, self.catalogue)
+    }
 }
 
 /// The offers of one user: never none.
@@ -76,11 +100,13 @@ pub struct Context<'a> {
 /// bare pod from an empty list.
 pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Offer>, Refusal> {
     let catalogue = context.catalogue;
+    let allowance = context.allowance(user);
+    let allowance = allowance.as_ref();
     let mut offers = Vec::new();
     for profile in catalogue.profiles.iter().filter(|profile| user.may_use(profile)) {
         let request = |node| default_request(profile, node, catalogue);
         match (&profile.per_node, context.snapshot) {
-            (None, _) => offers.push(offer(context, request(None), false, base)),
+            (None, _) => offers.push(offer(context, request(None), false, allowance, base)),
             // Which nodes there are is not known yet.
             (Some(_), None) => {}
             (Some(per_node), Some(snapshot)) => {
@@ -88,12 +114,12 @@ pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Off
                 let nodes = gpu_nodes(&request(None), gpu, snapshot);
                 let many = nodes.len() > per_node.max_entries as usize;
                 if let (true, Some((freest, ..))) = (many, nodes.first()) {
-                    offers.push(offer(context, request(Some(freest.name())), true, base));
+                    offers.push(offer(context, request(Some(freest.name())), true, allowance, base));
                 } else {
                     let mut names: Vec<&str> = nodes.iter().map(|(node, ..)| node.name()).collect();
                     names.sort_unstable();
                     for name in names {
-                        offers.push(offer(context, request(Some(name)), false, base));
+                        offers.push(offer(context, request(Some(name)), false, allowance, base));
                     }
                 }
             }
@@ -133,7 +159,7 @@ pub fn default_request<'a>(profile: &'a Profile, node: Option<&'a str>, catalogu
     }
 }
 
-fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &Base) -> Offer {
+fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowance: Option<&Allowance>, base: &Base) -> Offer {
     let profile = request.profile;
     let (slug, title) = match request.node {
         None => (profile.slug.clone(), profile.title.clone()),
@@ -146,13 +172,20 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &
     let mut reasons = vec!["there is no picture of the cluster yet".to_owned()];
     let mut kinds = Vec::new();
     let mut profile_options = Map::new();
+    let mut choices = BTreeMap::new();
     if let Some(snapshot) = context.snapshot {
-        asked.gpus = default_count(&asked, snapshot, base, context.catalogue);
+        asked.gpus = default_count(&asked, allowance, snapshot, base, context.catalogue);
         let assessment = plan(&asked, snapshot, base, context.catalogue).assessment;
         availability = assessment.availability;
         reasons = assessment.reasons;
+        if let Some(allowance) = allowance.filter(|allowance| u64::from(asked.gpus) > allowance.left()) {
+            let possible = u64::from(asked.gpus) <= allowance.limit;
+            availability = availability.max(if possible { Availability::Busy } else { Availability::Never });
+            reasons.insert(0, allowance.sentence());
+        }
         kinds = kind_details(&asked, snapshot);
-        profile_options = option_map(options(&asked, node_choice, snapshot, base, context.catalogue));
+        choices = survey(&asked, node_choice, allowance, snapshot, base, context.catalogue);
+        profile_options = option_map(options(&asked, node_choice, &choices, snapshot, context.catalogue));
     }
     let (free, total) = kinds.iter().fold((0, 0), |(f, t), kind| (f + kind.free, t + kind.total));
     let details = Details {
@@ -164,6 +197,11 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &
         kinds,
         reasons,
         image: request.image.reference.clone(),
+        waits: profile.when_full == WhenFull::Wait,
+        wait_up_to_seconds: profile.wait_up_to.map(|longest| longest.as_secs()),
+        choices,
+        observed_at: context.freshness.observed_at.clone(),
+        stale: context.freshness.stale,
         prefix: context.prefix.to_owned(),
     };
     let description = [profile.description.clone(), status(&details, profile, context.freshness)];
@@ -190,6 +228,7 @@ fn kind_details(request: &Request<'_>, snapshot: &Snapshot) -> Vec<KindDetails> 
                 name: count.kind.display_name(),
                 memory_mib: count.kind.memory_mib,
                 sharing: count.kind.sharing,
+                meaning: count.kind.sharing.meaning(),
                 free,
                 total,
             }

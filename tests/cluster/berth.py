@@ -51,13 +51,13 @@ class Berth:
         self.url = f"http://{self.listen}"
         self._program: Program | None = None
 
-    def start(self, hub_api_url: str, catalogue: Path = HERE / "catalogue.yaml") -> None:
-        """Run it beside a hub; returns when /readyz says that the first inventory is there."""
+    def start(self, hub_api_url: str, catalogue: Path = HERE / "catalogue.yaml", base_url: str = "/") -> None:
+        """Run it beside a hub below `base_url`; returns when /readyz says that the first inventory is there."""
         env = {
             "JUPYTERHUB_API_TOKEN": self.token,
             "JUPYTERHUB_API_URL": hub_api_url,
-            "JUPYTERHUB_SERVICE_PREFIX": "/services/berth/",
-            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_SERVICE_PREFIX": f"{base_url}services/berth/",
+            "JUPYTERHUB_BASE_URL": base_url,
             "JUPYTERHUB_CLIENT_ID": "service-berth",
         }
         kubeconfig = self._plane.kubeconfig_for(self._account, "jupyterhub", self._server)

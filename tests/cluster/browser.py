@@ -12,7 +12,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urlsplit
 
 import requests
 from bs4 import BeautifulSoup, Tag
@@ -136,26 +136,33 @@ class Browser:
 
     def __init__(self, url: str, user: str) -> None:
         self.url = url
+        self._base = urlsplit(url).path
         self.user = user
         self._name = quote(user, safe="")
         self._session = requests.Session()
         self._session.trust_env = False
 
     def get(self, path: str, **more: Any) -> requests.Response:
-        return self._session.get(urljoin(self.url, path), timeout=30, **more)
+        return self._session.get(self.url + path, timeout=30, **more)
 
     def _xsrf(self, path: str) -> str:
         """The cookie that fits the path: the hub sets one for /hub/ and one per user server."""
+        path = self._base + path
         cookies = [each for each in self._session.cookies if each.name == "_xsrf" and path.startswith(each.path)]
         assert cookies, f"no _xsrf cookie for {path}"
         return str(max(cookies, key=lambda each: len(each.path)).value)
 
     def log_in(self) -> None:
         self.get("/hub/login")
-        fields = {"username": self.user, "password": "any", "_xsrf": self._xsrf("/hub/login")}
-        answer = self._session.post(urljoin(self.url, "/hub/login?next=%2Fhub%2Fhome"), data=fields, timeout=30)
+        home = quote(f"{self._base}/hub/home", safe="")
+        answer = self.send_password(f"{self.url}/hub/login?next={home}")
         assert answer.status_code == 200, f"log-in of {self.user}: {answer.status_code}"
         assert "/hub/home" in answer.url, f"log-in of {self.user} ended at {answer.url}"
+
+    def send_password(self, address: str) -> requests.Response:
+        """Send the log-in form that is shown at this address."""
+        fields = {"username": self.user, "password": "any", "_xsrf": self._xsrf("/hub/login")}
+        return self._session.post(address, data=fields, timeout=30)
 
     def form(self, server: str = "") -> SpawnForm:
         answer = self.form_page(server)
@@ -178,7 +185,7 @@ class Browser:
         if profile is not None:
             fields["profile"] = profile
             fields |= {f"profile-option-{profile}--{name.replace('_', '-')}": value for name, value in options.items()}
-        return self._session.post(urljoin(self.url, path), data=fields, timeout=30, allow_redirects=False)
+        return self._session.post(self.url + path, data=fields, timeout=30, allow_redirects=False)
 
     def spawn(self, profile: str, *, server: str = "", **options: str) -> Outcome:
         """Read the form, choose, send it, follow it to its end. A profile that the form lacks is sent all the same."""
@@ -238,7 +245,7 @@ class Browser:
         """Press Stop on the home page, and wait until the hub has no such server any more."""
         path = self._api(server)
         headers = {"X-XSRFToken": self._xsrf("/hub/"), "Referer": f"{self.url}/hub/home"}
-        answer = self._session.delete(urljoin(self.url, path), headers=headers, timeout=30)
+        answer = self._session.delete(self.url + path, headers=headers, timeout=30)
         assert answer.status_code in (202, 204), f"stop of {self.user}: {answer.status_code} {answer.text[:300]}"
 
         def gone() -> bool:

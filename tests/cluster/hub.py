@@ -47,21 +47,27 @@ class Hub:
         berth: BerthAddress | None = None,
         site: str = "",
         python: Path | None = None,
+        base_url: str = "/",
+        berth_group: str = "",
     ) -> None:
-        """`site`: a file of `sites/` with what an operator has configured; `python`: whose JupyterHub to run."""
+        """`site`: a file of `sites/` with what an operator has configured; `python`: whose JupyterHub to run;
+        `base_url`: the path below which everything is; `berth_group`: who alone may use Berth.
+        """
         self._plane = plane
         self._berth = berth
         self.name = name
         self._site = str(HERE / "sites" / site) if site else ""
         self._python = str(python or sys.executable)
+        self.base_url = base_url
+        self._berth_group = berth_group
         self._work = plane.folder / name
         self._hub: Program | None = None
         self._stack = ExitStack()
         self._token = secrets.token_urlsafe(24)
         public, api, proxy = free_ports(3)
         self._ports = {"HUB_PUBLIC_PORT": str(public), "HUB_API_PORT": str(api), "HUB_PROXY_PORT": str(proxy)}
-        self.url = f"http://127.0.0.1:{public}"
-        self.api_url = f"http://127.0.0.1:{api}/hub/api"
+        self.url = f"http://127.0.0.1:{public}{base_url.rstrip('/')}"
+        self.api_url = f"http://127.0.0.1:{api}{base_url}hub/api"
 
     def __enter__(self) -> Self:
         try:
@@ -125,12 +131,14 @@ class Hub:
             "BERTH_URL": self._berth.url if self._berth else "",
             "BERTH_TOKEN": self._berth.token if self._berth else "",
             "HUB_SITE": self._site,
+            "HUB_BASE_URL": self.base_url,
+            "HUB_BERTH_GROUP": self._berth_group,
         }
         proxy = Program(f"{self.name}-proxy", [
             self._plane.tools.proxy, "--ip=127.0.0.1", f"--port={self._ports['HUB_PUBLIC_PORT']}",
             "--api-ip=127.0.0.1", f"--api-port={self._ports['HUB_PROXY_PORT']}",
             f"--default-target=http://127.0.0.1:{self._ports['HUB_API_PORT']}", "--error-target="
-            f"http://127.0.0.1:{self._ports['HUB_API_PORT']}/hub/error",
+            f"http://127.0.0.1:{self._ports['HUB_API_PORT']}{self.base_url}hub/error",
         ], self._plane.logs, env=env)  # fmt: skip
         self._hub = Program(
             self.name, [self._python, "-m", "jupyterhub", "-f", HERE / "jupyterhub_config.py"],

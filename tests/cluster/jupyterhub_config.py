@@ -16,7 +16,7 @@ c = get_config()
 env = os.environ
 here = Path(__file__).resolve().parent
 
-c.JupyterHub.bind_url = f"http://127.0.0.1:{env['HUB_PUBLIC_PORT']}"
+c.JupyterHub.bind_url = f"http://127.0.0.1:{env['HUB_PUBLIC_PORT']}{env['HUB_BASE_URL']}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{env['HUB_API_PORT']}"
 c.JupyterHub.db_url = "sqlite:///jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = "cookie-secret"
@@ -80,8 +80,11 @@ if env.get("BERTH_URL"):
     c.JupyterHub.services.append(
         {"name": "berth", "url": env["BERTH_URL"], "api_token": env["BERTH_TOKEN"], "oauth_no_confirm": True}
     )
+    access = "access:services!service=berth"
     c.JupyterHub.load_roles += [
-        {"name": "user", "scopes": ["self", "access:services!service=berth"]},
+        {"name": "berth-users", "groups": [env["HUB_BERTH_GROUP"]], "scopes": [access]}
+        if env["HUB_BERTH_GROUP"]
+        else {"name": "user", "scopes": ["self", access]},
         {"name": "berth", "services": ["berth"], "scopes": ["list:users", "read:users:name", "read:users:groups"]},
     ]
     sys.path.insert(0, str(here.parents[1] / "hub-config"))

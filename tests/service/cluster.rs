@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use berth::catalogue::Catalogue;
-use berth::domain::node::Policy;
 use berth::domain::snapshot::Snapshot;
 use berth::http::View;
 use berth::inventory;
@@ -44,13 +43,30 @@ impl Cluster {
         })
     }
 
+    /// A node with an amount of some resources and labels of its own.
+    pub fn node_with(self, name: &str, labels: &[(&str, &str)], resources: &[(&str, u32)]) -> Self {
+        self.node(name).change(|node| {
+            for (key, value) in labels {
+                node["metadata"]["labels"][key] = json!(value);
+            }
+            for (resource, count) in resources {
+                node["status"]["capacity"][resource] = json!(count.to_string());
+                node["status"]["allocatable"][resource] = json!(count.to_string());
+            }
+        })
+    }
+
     /// A running pod on a node, asking for GPUs by limits alone.
-    pub fn pod(mut self, name: &str, node: &str, gpus: u32) -> Self {
+    pub fn pod(self, name: &str, node: &str, gpus: u32) -> Self {
+        self.pod_with(name, node, GPU, gpus)
+    }
+
+    pub fn pod_with(mut self, name: &str, node: &str, resource: &str, gpus: u32) -> Self {
         let (namespace, name) = name.split_once('/').expect("namespace/name");
         self.items.push(json!({
             "kind": "Pod",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"limits": {GPU: gpus.to_string()}}}]},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"limits": {resource: gpus.to_string()}}}]},
             "status": {"phase": "Running"}
         }));
         self
@@ -81,8 +97,7 @@ impl Cluster {
 
     pub fn view(&self, catalogue: &Catalogue) -> View {
         let (mut publisher, inventory) = inventory::new();
-        let policy = Policy { tolerate: catalogue.tolerate.clone() };
-        publisher.publish_dump(&self.text(), &catalogue.namespace, &policy).expect("a dump");
+        publisher.publish_dump(&self.text(), &catalogue.namespace, &catalogue.policy()).expect("a dump");
         View { snapshot: inventory.snapshot(), freshness: inventory.health.freshness(), catalogue: Arc::new(catalogue.clone()) }
     }
 }

@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::cluster::Cluster;
+
 fn berth(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
     command.args(arguments).env_remove("JUPYTERHUB_API_TOKEN").env_remove("RUST_LOG");
@@ -75,6 +77,19 @@ fn the_recorded_cluster_is_counted_as_it_was() {
             ("tesla-t4.shared-4", 5, 8)
         ]
     );
+}
+
+#[test]
+fn what_nobody_can_count_is_said_once_for_all_nodes_and_by_node_where_it_is_broken() {
+    let invalid = [("nvidia.com/gpu.product", "NVIDIA-A100-MIG-INVALID")];
+    let odd = [("example.org/gpu", 1)];
+    let cluster = Cluster::default().node_with("a", &[], &odd).node_with("b", &[], &odd).node_with("c", &invalid, &[]);
+    let dump = File::new("odd.json", &cluster.text());
+    let log = text(&berth(&["gpus", "--from", dump.path()]).stderr);
+    for (line, expected) in [("no rule knows this GPU resource", "example.org/gpu"), ("its MIG layout is invalid", "\"c\"")] {
+        let lines: Vec<&str> = log.lines().filter(|said| said.contains(line)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(expected), "{log}");
+    }
 }
 
 #[test]

@@ -6,8 +6,9 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::{App, test, web};
 use berth::catalogue::Catalogue;
-use berth::domain::node::Policy;
+use berth::http::holds::Holds;
 use berth::http::identity::Identities;
+use berth::http::login::Login;
 use berth::http::manage::{self, Stopping};
 use berth::http::openapi::Document;
 use berth::http::{self, Access, Service};
@@ -25,19 +26,21 @@ fn service(cluster: Option<&Cluster>, access: Access) -> web::Data<Service> {
     service_with(cluster, access, catalogue(""))
 }
 
-fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalogue) -> web::Data<Service> {
+pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalogue) -> web::Data<Service> {
     let (mut publisher, inventory) = inventory::new();
     if let Some(cluster) = cluster {
-        let policy = Policy { tolerate: catalogue.tolerate.clone() };
-        publisher.publish_dump(&cluster.text(), &catalogue.namespace, &policy).expect("a dump");
+        publisher.publish_dump(&cluster.text(), &catalogue.namespace, &catalogue.policy()).expect("a dump");
     }
     let (_, catalogue) = watch::channel(Arc::new(catalogue));
-    web::Data::new(Service { inventory, catalogue, access, prefix: "/services/berth/".into() })
+    let holds = Arc::new(Holds::new(inventory.snapshot()));
+    let prefix = "/services/berth/".into();
+    web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix })
 }
 
 pub fn tokens(api: &str) -> Access {
     berth::app::install_crypto();
-    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client") }
+    let login = Login { client_id: "service-berth".into(), base_url: "/".into() };
+    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client"), login }
 }
 
 pub struct Answer {
@@ -70,7 +73,7 @@ pub async fn get(service: &web::Data<Service>, path: &str, token: Option<&str>) 
     ask(service, Method::GET, path, token, Vec::new()).await
 }
 
-async fn post(service: &web::Data<Service>, path: &str, token: Option<&str>, body: Value) -> Answer {
+pub async fn post(service: &web::Data<Service>, path: &str, token: Option<&str>, body: Value) -> Answer {
     ask(service, Method::POST, path, token, body.to_string().into_bytes()).await
 }
 
@@ -78,8 +81,8 @@ pub fn with_hub(api: &str) -> web::Data<Service> {
     service(Some(&mixed()), tokens(api))
 }
 
-const LIST: &str = "/api/v1/hub/profile-list";
-const SPAWN: &str = "/api/v1/hub/spawn-options";
+pub const LIST: &str = "/api/v1/hub/profile-list";
+pub const SPAWN: &str = "/api/v1/hub/spawn-options";
 
 fn ada() -> Value {
     json!({"user": {"name": "ada", "groups": [], "admin": false}, "server": "", "base": {}})
@@ -122,7 +125,10 @@ async fn the_hub_gets_a_patch() {
     let answer = post(&with_hub("http://127.0.0.1:1"), SPAWN, Some(TOKEN), call).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     check_schema("SpawnOptions", &answer.json());
-    assert_eq!((&answer.json()["profile"], &answer.json()["hold"]), (&json!("gpu"), &Value::Null));
+    let answer = answer.json();
+    assert_eq!(answer["profile"], "gpu");
+    assert!(answer["hold"]["id"].is_string(), "{answer}");
+    assert_eq!(answer["patch"]["extra_annotations"]["berth/hold"], answer["hold"]["id"]);
 }
 
 #[actix_web::test]
@@ -200,6 +206,17 @@ async fn a_default_profile_that_is_not_for_everyone_at_any_time_is_no_fallback()
 }
 
 #[actix_web::test]
+async fn an_open_form_gets_newer_numbers_for_the_pod_that_the_hub_would_make() {
+    let service = service(Some(&mixed()), Access::Open);
+    let availability = |list: Value| list["profiles"][1]["berth"]["availability"].clone();
+    assert_eq!(availability(get(&service, "/profiles", None).await.json()), "now");
+    let mut call = ada();
+    call["base"]["requests"] = json!({"cpu": "15"});
+    assert_eq!(availability(post(&service, LIST, None, call).await.json()), "never");
+    assert_eq!(availability(get(&service, "/services/berth/profiles", None).await.json()), "never");
+}
+
+#[actix_web::test]
 async fn without_authentication_everyone_is_hub_and_administrator() {
     let service = service(Some(&mixed()), Access::Open);
     let list = get(&service, "/profiles?user=bob&groups=a,b", None).await;
@@ -223,7 +240,8 @@ async fn the_document_names_every_route() {
 #[actix_web::test]
 async fn the_second_port_tells_life_readiness_and_numbers() {
     let stopping = web::Data::new(Stopping::default());
-    for (cluster, ready) in [(None, 503), (Some(mixed()), 200)] {
+    let seen = mixed().node_with("odd", &[], &[("example.org/gpu", 1)]);
+    for (cluster, ready) in [(None, 503), (Some(seen), 200)] {
         let service = service(cluster.as_ref(), tokens("http://127.0.0.1:1"));
         let metrics = web::Data::new(Metrics::new().expect("metrics"));
         let app = App::new().app_data(metrics.clone()).wrap(from_fn(count_requests));
@@ -252,6 +270,8 @@ async fn the_second_port_tells_life_readiness_and_numbers() {
         for (name, value) in [("", 8), ("_free", 3), ("_used", 5), ("_held", 0), ("_unhealthy", 0), ("_unusable", 0)] {
             assert_eq!(text.contains(&format!("berth_gpus{name}{a100} {value}\n")), ready == 200, "{name}\n{text}");
         }
+        let unclassified = "berth_unclassified_resources{resource=\"example.org/gpu\"} 1\n";
+        assert_eq!(text.contains(unclassified), ready == 200);
         assert_eq!(text.contains("berth_inventory_age_seconds "), ready == 200);
     }
     stopping.0.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -93,6 +93,21 @@ fn the_example_of_the_design_parses() {
 }
 
 #[test]
+fn gpu_rules_keep_their_order_and_need_a_resource_only() {
+    let rules = "gpuResources:
+- {resource: example.org/accel-small, vendor: acme, sharing: mps, productLabels: [a.org/x, b], memoryLabel: m, memoryUnit: GiB, replicasLabel: r}
+- {resource: 'example.org/accel*', memoryLabel: m, vendor: null}
+";
+    let catalogue = parsed(&format!("{rules}{PROFILES}"));
+    let [full, bare] = &catalogue.gpu_rules[..] else { panic!("two rules") };
+    assert_eq!((full.resource.as_str(), full.vendor.as_deref()), ("example.org/accel-small", Some("acme")));
+    assert_eq!((full.sharing, &full.product_labels[..]), (Sharing::Mps, &["a.org/x".to_owned(), "b".to_owned()][..]));
+    assert_eq!((full.memory.as_ref().unwrap().unit, full.replicas_label.as_deref()), (1 << 30, Some("r")));
+    assert_eq!((bare.vendor.as_deref(), bare.sharing, bare.product_labels.len()), (None, Sharing::Exclusive, 0));
+    assert_eq!(bare.memory.as_ref().unwrap().unit, 1 << 20);
+}
+
+#[test]
 fn the_built_in_catalogue_has_the_profiles_of_the_seed() {
     let catalogue = Catalogue::built_in().unwrap();
     let titles: Vec<(&str, &str)> =

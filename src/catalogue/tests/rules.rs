@@ -236,14 +236,36 @@ fn what_stands_beside_the_profiles_is_named_by_line_and_key() {
             "sharedCode: {mount: always}",
             (1, "sharedCode.mount", "\"where-certain\" or \"best-effort\""),
         ),
+        ("limit below zero", "limits: {gpusPerUser: -1}", (1, "limits.gpusPerUser", "expected a whole number")),
+        ("limit by group", "limits:\n  groups: {a: many}", (2, "limits.groups.a", "wrong type")),
+        ("limit for nobody", "limits:\n  groups: {' ': 1}", (2, "limits.groups[\" \"]", "a group has a name")),
+        ("no architecture", "architectures: []", (1, "architectures", "name at least one")),
+        ("odd architecture", "architectures: [amd 64]", (1, "architectures[0]", "not an architecture such as amd64")),
         (
-            "limit for all",
-            "limits: {gpusPerUser: 2}",
-            (1, "limits.gpusPerUser", "limits.gpusPerUser is not supported by this version of Berth yet"),
+            "pool without a kind",
+            "expandable: [{gpusPerNode: 1, maxNodes: 1, labels: {a: b}}]",
+            (1, "expandable[0].kind", "is missing"),
         ),
-        ("limit by group", "limits:\n  groups: {a: 1}", (2, "limits.groups", "not supported by this version of Berth yet")),
-        ("expandable", "expandable: [{kind: x}]", (1, "expandable", "not supported by this version of Berth yet")),
-        ("gpuResources", "gpuResources: [{}]", (1, "gpuResources", "not supported by this version of Berth yet")),
+        (
+            "pool without a size",
+            "expandable: [{kind: x, maxNodes: 1, labels: {a: b}}]",
+            (1, "expandable[0].gpusPerNode", "is missing: the GPUs of one node"),
+        ),
+        (
+            "pool without labels",
+            "expandable: [{kind: x, gpusPerNode: 1, maxNodes: 1}]",
+            (1, "expandable[0].labels", "name the labels that new nodes have at once"),
+        ),
+        (
+            "pool of a resource without a domain",
+            "expandable: [{kind: x, gpusPerNode: 1, maxNodes: 1, labels: {a: b}, resource: gpu}]",
+            (1, "expandable[0].resource", "not the name of a resource"),
+        ),
+        (
+            "pool of no kind's id",
+            "expandable: [{kind: NVIDIA L4, gpusPerNode: 1, maxNodes: 1, labels: {a: b}}]",
+            (1, "expandable[0].kind", "not the id of a kind"),
+        ),
         ("base with a key of the catalogue's style", "base: {nodeSelector: {}}", (1, "base.nodeSelector", "unknown key")),
         ("base with a bad quantity", "base: {requests: {cpu: x}}", (1, "base.requests.cpu", "is not a quantity")),
         ("base below zero", "base: {requests: {cpu: -1}}", (1, "base.requests.cpu", "below zero")),
@@ -252,6 +274,39 @@ fn what_stands_beside_the_profiles_is_named_by_line_and_key() {
     for (what, lines, error) in cases {
         assert_errors(what, &format!("{lines}\n{PROFILES}"), &[*error]);
     }
+}
+
+#[test]
+fn a_gpu_rule_that_breaks_a_rule_is_named_by_line_and_key() {
+    let cases: &[Case] = &[
+        ("no resource", "vendor: x", (2, "gpuResources[0].resource", "is missing: write a name such as example.org/accel")),
+        ("no domain", "resource: accel", (2, "gpuResources[0].resource", "is not the full name of a resource")),
+        ("no name", "resource: 'a b/c'", (2, "gpuResources[0].resource", "is not the name of a resource")),
+        ("no glob", "resource: 'a.org/[x'", (2, "gpuResources[0].resource", "is not a glob")),
+        ("unknown key", "labels: []", (2, "gpuResources[0].labels", "unknown key \"labels\", expected one of \"resource\"")),
+        ("vendor with capitals", "vendor: Acme", (2, "gpuResources[0].vendor", "does not fit the ids of kinds")),
+        ("vendor with two dashes", "vendor: a--b", (2, "gpuResources[0].vendor", "single dashes")),
+        ("sharing unknown", "sharing: half", (2, "gpuResources[0].sharing", "unknown word \"half\"")),
+        ("label that is none", "productLabels: [a, b c]", (2, "gpuResources[0].productLabels[1]", "not the key of a label")),
+        ("memory label that is none", "memoryLabel: a b", (2, "gpuResources[0].memoryLabel", "not the key of a label")),
+        ("unit alone", "memoryUnit: GiB", (2, "gpuResources[0].memoryUnit", "goes with memoryLabel only")),
+        ("unit unknown", "memoryLabel: a\nmemoryUnit: XB", (3, "gpuResources[0].memoryUnit", "expected one of \"B\", \"KiB\"")),
+        ("replicas unshared", "replicasLabel: a", (2, "gpuResources[0].replicasLabel", "sharing: time-sliced or mps only")),
+        ("a list", "[x]", (2, "gpuResources[0]", "is a list")),
+    ];
+    for (what, lines, error) in cases {
+        let named = if lines.contains("resource:") || lines.starts_with('[') || *what == "no resource" {
+            ""
+        } else {
+            "\nresource: a.org/b"
+        };
+        let rule = format!("{lines}{named}").replace('\n', "\n    ");
+        assert_errors(what, &format!("gpuResources:\n  - {rule}\n{PROFILES}"), &[*error]);
+    }
+    let twice = format!("gpuResources:\n  - resource: a.org/b\n  - resource: a.org/b\n{PROFILES}");
+    let message = "\"a.org/b\" is the resource of the rule at line 2 already";
+    assert_errors("twice", &twice, &[(3, "gpuResources[1].resource", message)]);
+    assert_errors("no list", &format!("gpuResources: {{}}\n{PROFILES}"), &[(1, "gpuResources", "expected a sequence")]);
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! Intel: the resources of the GPU device plugin, one for each kernel driver, and Node Feature Discovery's labels.
+//!
+//! `i915_monitoring` and `xe_monitoring` give a pod all cards to look at and are nobody's to have; `millicores`,
+//! `memory.max` and `tiles` are parts of cards. Source: `intel/intel-device-plugins-for-kubernetes`, `cmd/gpu_plugin`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::gpus::{Offered, Reading, share_mark, vendor_slug};
+use crate::domain::gpu::{GpuPool, Sharing};
+
+const VENDOR: &str = "intel";
+const I915: &str = "gpu.intel.com/i915";
+const XE: &str = "gpu.intel.com/xe";
+const PRODUCTS: [&str; 2] = ["gpu.intel.com/product", "gpu.intel.com/family"];
+const DEVICES: &str = "gpu.intel.com/device.count";
+
+pub fn knows(resource: &str) -> bool {
+    [I915, XE].contains(&resource)
+}
+
+pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
+    let product = node.product(&PRODUCTS);
+    let name = product.map_or("GPU", |(_, value)| value);
+    // With -shared-dev-num each card is offered several times, and no label says so: there are then more of the
+    // resource than cards.
+    let units = node.capacity(I915).saturating_add(node.capacity(XE));
+    let replicas = node.number(DEVICES).map_or(1, |cards| units.div_ceil(cards)).max(1);
+    let sharing = if replicas > 1 { Sharing::TimeSliced } else { Sharing::Exclusive };
+    let mut id = vendor_slug(VENDOR, name);
+    if **resource == *XE {
+        id.push_str(".xe");
+    }
+    id.push_str(&share_mark(sharing, replicas));
+    let mut labels: BTreeMap<_, _> = product.and_then(|(key, _)| node.pair(key)).into_iter().collect();
+    if sharing.is_share() && !labels.is_empty() {
+        labels.extend(node.pair(DEVICES));
+    }
+    Reading { sharing, replicas, labels, ..Reading::whole(id, VENDOR, name) }.pool(resource, node)
+}

@@ -1,0 +1,180 @@
+//! What each choice of an offer would come to now: by kind, and under each kind by count and by node.
+//!
+//! A form uses it to narrow counts and nodes when a kind is picked, and to say why something cannot be had.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::choices::{ANY_KIND, MOST_NODES, gpu_nodes, numbers};
+use super::limits::Allowance;
+use super::plan::{Plan, Request, allowed_kinds, has_kind, plans};
+use crate::catalogue::Catalogue;
+use crate::domain::base::Base;
+use crate::domain::fit::{Assessment, Availability};
+use crate::domain::node::NodeState;
+use crate::domain::snapshot::{Growth, KindCount, Snapshot};
+
+/// One choice. Plain text throughout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct State {
+    pub text: String,
+    pub availability: Availability,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// A kind, or any, and what can be chosen with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KindState {
+    #[serde(flatten)]
+    pub state: State,
+    /// GPUs that others ask for already, without having got them.
+    pub ahead: u64,
+    /// By the count as a word, as the form sends it.
+    pub counts: BTreeMap<String, State>,
+    /// Where the user may choose one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<String, State>,
+}
+
+/// A count, planned for every resource that can serve it.
+struct Planned<'a> {
+    count: u32,
+    /// Ids of the kinds that the profile allows at this count.
+    allowed: BTreeSet<&'a str>,
+    plans: Vec<Plan<'a>>,
+    allowance: Option<&'a Allowance>,
+}
+
+impl<'a> Planned<'a> {
+    fn plan_of(&self, kind: &KindCount) -> Option<&Plan<'a>> {
+        self.plans.iter().find(|plan| plan.gpu.as_ref().is_some_and(|(resource, _)| *resource == kind.kind.resource))
+    }
+
+    fn any(&self) -> State {
+        let best = self.plans.iter().map(|plan| &plan.assessment).min_by_key(|assessment| assessment.availability);
+        self.state(best.cloned().unwrap_or_else(|| impossible(None)))
+    }
+
+    /// Over the nodes that have the kind, and those that can come.
+    fn kind(&self, kind: &KindCount, nodes: &[Arc<NodeState>], growth: &[&Growth]) -> State {
+        if !self.allowed.contains(kind.kind.id.as_str()) {
+            return self.state(impossible(Some("one server gets one share of a card at most")));
+        }
+        self.state(self.plan_of(kind).map_or_else(|| impossible(None), |plan| plan.assess(nodes, growth)))
+    }
+
+    /// What is free is one thing, and what the user may take of it another.
+    fn state(&self, mut assessment: Assessment<'_>) -> State {
+        let over = self.allowance.filter(|allowance| u64::from(self.count) > allowance.left());
+        let Some(allowance) = over else { return count_state(self.count, &assessment) };
+        let possible = u64::from(self.count) <= allowance.limit;
+        assessment.availability = assessment.availability.max(if possible { Availability::Busy } else { Availability::Never });
+        assessment.reasons.insert(0, allowance.sentence());
+        let mut state = count_state(self.count, &assessment);
+        state.text = format!("{}, more than you may add now", gpus(self.count));
+        state
+    }
+}
+
+/// The states by id of kind, the one that leaves it open included; empty for a profile without a GPU.
+pub fn survey(
+    request: &Request<'_>,
+    node_choice: bool,
+    allowance: Option<&Allowance>,
+    snapshot: &Snapshot,
+    base: &Base,
+    catalogue: &Catalogue,
+) -> BTreeMap<String, KindState> {
+    let Some(gpu) = &request.profile.gpu else { return BTreeMap::new() };
+    let planned = gpu.counts.iter().map(|count| {
+        let asked = Request { gpus: *count, ..request.clone() };
+        let allowed = allowed_kinds(gpu, &asked, snapshot).map(|kind| kind.kind.id.as_str()).collect();
+        Planned { count: *count, allowed, plans: plans(&asked, snapshot, base, catalogue), allowance }
+    });
+    let planned: Vec<Planned<'_>> = planned.collect();
+    // Nodes are judged by the count that a form has selected at first.
+    let at_first: Vec<&Planned<'_>> = planned.iter().filter(|each| each.count == request.gpus).collect();
+
+    let mut states = BTreeMap::new();
+    let (mut all_free, mut all) = (0_u64, 0_u64);
+    for kind in allowed_kinds(gpu, request, snapshot) {
+        let is_it = |id: &str| id == kind.kind.id;
+        let here = |node: &&Arc<NodeState>| request.node.is_none_or(|name| node.name() == name) && has_kind(node, &kind.kind.id);
+        let nodes: Vec<Arc<NodeState>> = snapshot.gpu_nodes.iter().filter(here).cloned().collect();
+        let (free, total) = match (request.node, nodes.first()) {
+            (Some(_), Some(node)) => numbers(node, &is_it),
+            _ => (kind.free, kind.total),
+        };
+        (all_free, all) = (all_free.saturating_add(free), all.saturating_add(total));
+        let growth: Vec<&Growth> = snapshot.growth.iter().filter(|growth| growth.pool.kind.id == kind.kind.id).collect();
+        let growth = if request.node.is_none() { growth.as_slice() } else { &[] };
+        let counts = planned.iter().map(|each| (each.count, each.kind(kind, &nodes, growth))).collect();
+        let text = format!("{}, {free} of {total} free", kind.kind.display_name());
+        let mut state = kind_state(text, counts, snapshot.ahead(&is_it));
+        if node_choice {
+            let plans: Vec<&Plan<'_>> = at_first.iter().filter_map(|each| each.plan_of(kind)).collect();
+            state.nodes = node_states(&nodes, &plans, &is_it);
+        }
+        states.insert(kind.kind.id.clone(), state);
+    }
+    let wanted = |id: &str| states.contains_key(id);
+    let counts = planned.iter().map(|each| (each.count, each.any())).collect();
+    let mut any = kind_state(format!("Any, {all_free} of {all} free"), counts, snapshot.ahead(&wanted));
+    if node_choice {
+        let nodes: Vec<Arc<NodeState>> = gpu_nodes(request, gpu, snapshot).into_iter().map(|(node, ..)| node.clone()).collect();
+        let plans: Vec<&Plan<'_>> = at_first.iter().flat_map(|each| &each.plans).collect();
+        any.nodes = node_states(&nodes, &plans, &wanted);
+    }
+    states.insert(ANY_KIND.to_owned(), any);
+    states
+}
+
+/// A kind is as available as the best of its counts.
+fn kind_state(text: String, counts: Vec<(u32, State)>, ahead: u64) -> KindState {
+    let best = counts.iter().map(|(_, state)| state).min_by_key(|state| state.availability);
+    let (availability, reasons) =
+        best.map_or((Availability::Never, Vec::new()), |state| (state.availability, state.reasons.clone()));
+    let counts = counts.into_iter().map(|(count, state)| (count.to_string(), state)).collect();
+    KindState { state: State { text, availability, reasons }, ahead, counts, nodes: BTreeMap::new() }
+}
+
+fn impossible<'a>(reason: Option<&str>) -> Assessment<'a> {
+    let reasons = reason.into_iter().map(str::to_owned).collect();
+    Assessment { availability: Availability::Never, reasons, fitting: Vec::new() }
+}
+
+fn gpus(count: u32) -> String {
+    match count {
+        1 => "1 GPU".to_owned(),
+        count => format!("{count} GPUs"),
+    }
+}
+
+fn count_state(count: u32, assessment: &Assessment<'_>) -> State {
+    let when = match assessment.availability {
+        Availability::Now => match assessment.fitting.len() {
+            1 => "free now on 1 node".to_owned(),
+            nodes => format!("free now on {nodes} nodes"),
+        },
+        Availability::Busy => "in use now".to_owned(),
+        Availability::Starting => "not available yet".to_owned(),
+        Availability::Never | Availability::Unknown => "not possible here".to_owned(),
+    };
+    State { text: format!("{}, {when}", gpus(count)), availability: assessment.availability, reasons: assessment.reasons.clone() }
+}
+
+fn node_states(nodes: &[Arc<NodeState>], plans: &[&Plan<'_>], wanted: &dyn Fn(&str) -> bool) -> BTreeMap<String, State> {
+    let usable = nodes.iter().filter(|node| node.usable()).take(MOST_NODES);
+    let state = |node: &Arc<NodeState>| {
+        let (free, total) = numbers(node, wanted);
+        let one = std::slice::from_ref(node);
+        let best = plans.iter().map(|plan| plan.assess(one, &[])).min_by_key(|assessment| assessment.availability);
+        let (availability, reasons) =
+            best.map_or((Availability::Never, Vec::new()), |assessment| (assessment.availability, assessment.reasons));
+        (node.name().to_owned(), State { text: format!("{}, {free} of {total} free", node.name()), availability, reasons })
+    };
+    usable.map(state).collect()
+}

@@ -1,0 +1,97 @@
+//! What a form needs to know of each choice before it is made.
+
+use berth::domain::base::Base;
+use berth::http::hub::list_profiles;
+use berth::profiles::User;
+use serde_json::{Value, json};
+
+use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
+
+const PROFILE: &str =
+    "profiles:\n- {slug: gpu, title: GPU, image: ml-gpu, gpu: {counts: [1, 2, 4]}, whenFull: wait, waitUpTo: 90s}\n";
+const A100_ID: &str = "nvidia-a100-sxm4-80gb";
+
+/// The block of the first profile.
+fn block(cluster: &Cluster, config: &str) -> Value {
+    let view = cluster.view(&catalogue(config));
+    let list = list_profiles(&view, "/services/berth/", &User::default(), "", &Base::default()).expect("a list");
+    serde_json::to_value(list.profiles.first().expect("a profile")).expect("JSON")["berth"].clone()
+}
+
+fn waiting(cluster: Cluster, name: &str, gpus: u32, product: Option<&str>) -> Cluster {
+    cluster.pod(name, "", gpus).change(|pod| {
+        pod["status"]["phase"] = json!("Pending");
+        if let Some(product) = product {
+            pod["spec"]["nodeSelector"] = json!({"nvidia.com/gpu.product": product});
+        }
+    })
+}
+
+#[test]
+fn a_kind_narrows_the_counts() {
+    let choices = block(&mixed(), PROFILE)["choices"].clone();
+    let shown = |kind: &str, count: &str| {
+        let state = &choices[kind]["counts"][count];
+        (state["availability"].as_str().expect("a word").to_owned(), state["text"].as_str().expect("a text").to_owned())
+    };
+    assert_eq!(shown("any", "2"), ("now".into(), "2 GPUs, free now on 2 nodes".into()));
+    assert_eq!(shown(A100_ID, "2"), ("now".into(), "2 GPUs, free now on 1 node".into()));
+    assert_eq!(shown(A100_ID, "4"), ("busy".into(), "4 GPUs, in use now".into()));
+    assert_eq!(shown("tesla-t4", "4"), ("never".into(), "4 GPUs, not possible here".into()));
+    assert_eq!(choices["tesla-t4"]["counts"]["4"]["reasons"], json!(["no node has 4 of them"]));
+    assert_eq!(choices["tesla-t4"]["text"], "Tesla T4 15 GB, 2 of 2 free");
+    assert_eq!(choices["tesla-t4"]["availability"], "now");
+}
+
+#[test]
+fn several_shares_are_impossible_with_the_reason() {
+    let shared = mixed().gpu_node("t4s", "Tesla-T4-SHARED", 15360, 1).change(|n| {
+        n["metadata"]["labels"]["nvidia.com/gpu.replicas"] = json!("4");
+        n["metadata"]["labels"]["nvidia.com/gpu.sharing-strategy"] = json!("time-slicing");
+        n["status"]["capacity"][GPU] = json!("4");
+        n["status"]["allocatable"][GPU] = json!("4");
+    });
+    let block = block(&shared, PROFILE);
+    let kind = block["kinds"].as_array().expect("kinds").iter().find(|kind| kind["sharing"] == "time-sliced").expect("shares");
+    assert_eq!(kind["meaning"], "Shared with others, memory is not isolated");
+    let two = &block["choices"][kind["id"].as_str().expect("an id")]["counts"]["2"];
+    assert_eq!(
+        (&two["availability"], &two["reasons"]),
+        (&json!("never"), &json!(["one server gets one share of a card at most"]))
+    );
+}
+
+#[test]
+fn a_kind_narrows_the_nodes_where_one_can_be_chosen() {
+    let config = "profiles:\n- {slug: n, title: 'On {node}', image: ml-gpu, gpu: {counts: [1]}, perNode: {maxEntries: 1}}\n";
+    let choices = block(&mixed(), config)["choices"].clone();
+    let nodes = |kind: &str| choices[kind]["nodes"].as_object().expect("nodes").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(nodes("any"), ["gpu-a", "gpu-b"]);
+    assert_eq!(nodes("tesla-t4"), ["gpu-b"]);
+    assert_eq!(choices["tesla-t4"]["nodes"]["gpu-b"], json!({"text": "gpu-b, 2 of 2 free", "availability": "now"}));
+}
+
+#[test]
+fn who_waits_for_any_kind_is_ahead_once() {
+    let cluster = waiting(waiting(mixed(), "a/any", 1, None), "a/t4", 2, Some(T4));
+    let choices = block(&cluster, PROFILE)["choices"].clone();
+    let ahead = ["any", A100_ID, "tesla-t4"].map(|kind| choices[kind]["ahead"].as_u64().expect("a number"));
+    assert_eq!(ahead, [3, 1, 3]);
+    let none = block(&Cluster::default().gpu_node("a", A100, 81920, 1), PROFILE);
+    assert_eq!(none["choices"]["any"]["ahead"], 0);
+}
+
+#[test]
+fn the_block_says_whether_and_how_long_a_server_waits() {
+    let waits = block(&mixed(), PROFILE);
+    assert_eq!((&waits["waits"], &waits["waitUpToSeconds"]), (&json!(true), &json!(90)));
+    let refuses = block(&mixed(), &PROFILE.replace("wait, waitUpTo: 90s", "refuse"));
+    assert_eq!((&refuses["waits"], &refuses["waitUpToSeconds"]), (&json!(false), &Value::Null));
+    assert_eq!(waits["stale"], false);
+    assert!(waits["observedAt"].as_str().is_some_and(|moment| !moment.is_empty()));
+}
+
+#[test]
+fn a_profile_without_a_gpu_has_no_kinds_to_survey() {
+    assert_eq!(block(&mixed(), "")["choices"], json!({}));
+}
