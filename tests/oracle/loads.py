@@ -148,7 +148,7 @@ SHAPES: tuple[Callable[[Need, Random], Json], ...] = (
     odd_amounts, greedless,
 )  # fmt: skip
 # What has become of a pod, and how often.
-FATES = (("Running", 70), ("Pending", 8), ("Terminating", 8), ("Succeeded", 7), ("Failed", 7))
+FATES = {"Running": 70, "Pending": 8, "Terminating": 8, "Succeeded": 7, "Failed": 7}
 
 
 def draw_loads(node: str, room: Room, edges: list[tuple[float, float]], random: Random) -> list[Json]:
@@ -156,8 +156,8 @@ def draw_loads(node: str, room: Room, edges: list[tuple[float, float]], random: 
     if random.random() < 0.3:
         return [_to_the_edge(node, room, random.choice(edges), random)]
     if room.slots < 10 and random.random() < 0.5:
-        pods = range(room.slots - random.choice((0, 0, 1)))
-        return [_bound(f"{node}-p{each}", node, greedless(Need(0, 0, {}), random), "Running", random) for each in pods]
+        slots = range(room.slots - random.choice((0, 0, 1)))
+        return [_bound(f"{node}-p{slot}", node, greedless(Need(0, 0, {}), random), "Running", random) for slot in slots]
     fill = random.choice((0.0, 0.0, 0.3, 0.6, 0.9, 1.0, 1.05))
     count = min(random.randint(1, 4), room.slots + 1)
     if not fill:
@@ -175,8 +175,7 @@ def draw_loads(node: str, room: Room, edges: list[tuple[float, float]], random: 
                 taken[name] = wanted
                 left[name] = max(0, units - wanted)
         need = Need(room.cores * part, room.memory * part * random.uniform(0.5, 1.0), taken)
-        fates, weights = zip(*FATES, strict=True)
-        fate = random.choices(fates, weights)[0]
+        fate = random.choices(list(FATES), list(FATES.values()))[0]
         if fate in ("Succeeded", "Failed"):
             left = {name: left[name] + taken.get(name, 0) for name in left}
         pods.append(_bound(f"{node}-p{number}", node, random.choice(SHAPES)(need, random), fate, random))

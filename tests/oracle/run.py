@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -33,8 +34,8 @@ FIRST_SEED, CLUSTERS, LEAST_CHOICES = 1, 100, 1000
 AT_ONCE = 3  # while one waits for the scheduler, another asks Berth
 
 
-def kept_cases() -> list[Path]:
-    return sorted(CASES.glob("*.json"))
+def kept_cases(files: Iterable[Path]) -> list[Callable[[], Case]]:
+    return [partial(Case.of_file, path) for path in sorted(files)]
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def compare(oracle: Oracle, cases: Iterable[Callable[[], Case]], say: Callable[[
     total = Outcome()
     begun = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        work = [pool.submit(lambda make=make: oracle.judge(make())) for make in cases]
+        work = [pool.submit(_judge, oracle, make) for make in cases]
         try:
             for number, each in enumerate(work, start=1):
                 outcome = each.result()
@@ -68,6 +69,10 @@ def compare(oracle: Oracle, cases: Iterable[Callable[[], Case]], say: Callable[[
     return total
 
 
+def _judge(oracle: Oracle, make: Callable[[], Case]) -> Outcome:
+    return oracle.judge(make())
+
+
 def summary(total: Outcome, clusters: int, seconds: float) -> str:
     more = f"{total.fitting} nodes fit, {total.refused} choices refused, {total.unsteady} asked twice, {seconds:.0f} s"
     bad = len(total.disagreements)
@@ -76,7 +81,7 @@ def summary(total: Outcome, clusters: int, seconds: float) -> str:
 
 
 def seeds(first: int, count: int, size: int | None = None) -> list[Callable[[], Case]]:
-    return [lambda seed=seed: Case.of_seed(seed, size) for seed in range(first, first + count)]
+    return [partial(Case.of_seed, seed, size) for seed in range(first, first + count)]
 
 
 def main() -> int:
@@ -89,12 +94,11 @@ def main() -> int:
     wanted = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if wanted.case:
-        cases = [lambda path=path: Case.of_file(path) for path in wanted.case]
+        cases = kept_cases(wanted.case)
     elif wanted.seed is not None:
         cases = seeds(wanted.seed, wanted.clusters or 1, wanted.nodes)
     else:
-        cases = [lambda path=path: Case.of_file(path) for path in kept_cases()]
-        cases += seeds(FIRST_SEED, wanted.clusters or CLUSTERS, wanted.nodes)
+        cases = kept_cases(CASES.glob("*.json")) + seeds(FIRST_SEED, wanted.clusters or CLUSTERS, wanted.nodes)
     kept = wanted.keep or Path(tempfile.mkdtemp(prefix="berth-oracle-kept-"))
     with at_work(kept) as oracle:
         total = compare(oracle, cases, lambda text: print(text, flush=True))

@@ -16,7 +16,7 @@ import hardware
 import pytest
 from kube import Json
 from oracle import Case, Oracle, fill_sizes
-from run import CLUSTERS, FIRST_SEED, LEAST_CHOICES, at_work, compare, kept_cases, seeds
+from run import CASES, CLUSTERS, FIRST_SEED, LEAST_CHOICES, at_work, compare, kept_cases, seeds
 
 SMALL = 8
 
@@ -29,8 +29,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
 
 
 def test_kept_cases_agree(oracle: Oracle, say: Callable[[str], None]) -> None:
-    cases = [lambda path=path: Case.of_file(path) for path in kept_cases()]
-    assert not compare(oracle, cases, say).disagreements
+    assert not compare(oracle, kept_cases(CASES.glob("*.json")), say).disagreements
 
 
 def test_random_clusters_agree(oracle: Oracle, say: Callable[[str], None]) -> None:
