@@ -1,6 +1,9 @@
 """Owns the comparison: one seed's cluster, the choices under three bases, and the counts of its GPUs, each answered by
 Berth and by the real scheduler.
 
+Agreement on a wrong pod would be worth nothing, so where the scheduler lets it go is also held against what was chosen:
+the kind, the node, the shared code, no GPU nodes.
+
 Berth is stricter than the scheduler on purpose in two cases: it sends nobody to a node that is being deleted, and no
 GPU pod to one whose GPUs are being repartitioned. There it must say no, and the scheduler isn't asked.
 """
