@@ -73,6 +73,16 @@ def suites() -> list[Suite]:
             ],
             {"BERTH_BIN": str(binary)},
         ),
+        Suite(
+            "oracle: the real scheduler",
+            cluster,
+            lambda: [
+                ["cargo", "build", "--release", "--locked"],
+                in_venv("tests/cluster/tools.py"),
+                in_venv("-m", "pytest", "-q", "tests/oracle"),
+            ],
+            {"BERTH_BIN": str(binary)},
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,9 @@ SCHEDULER = {
 
 class ControlPlane:
     """A context manager: inside it the cluster answers, afterwards nothing of it is left running."""
+
+    # How often the scheduler may call the apiserver; nothing means its own default, 50 a second.
+    scheduler_pace: Mapping[str, int] = {}
 
     def __init__(self) -> None:
         self.tools = ensure_all()
@@ -126,7 +129,7 @@ class ControlPlane:
         # Entered after etcd, so it is stopped before it: an apiserver without its store hangs.
         self._stack.callback(self._apiserver.stop)
         self.start_apiserver()
-        self._components = [self._controller_manager(), self._scheduler(), self._kwok()]
+        self._components = self._programs()
         for program in self._components:
             self._run(program)
         eventually(self._at_work, "the controller-manager makes the default service account", 60)
@@ -166,6 +169,10 @@ class ControlPlane:
 
     # === the programs ===
 
+    def _programs(self) -> list[Program]:
+        """What works beside etcd and the apiserver."""
+        return [self._controller_manager(), self._scheduler(), self._kwok()]
+
     def _etcd(self) -> Program:
         client, peer = (f"http://127.0.0.1:{self._ports[port]}" for port in ("etcd", "peer"))
         return Program("etcd", [
@@ -202,7 +209,8 @@ class ControlPlane:
     def _scheduler(self) -> Program:
         config = self.folder / "kube-scheduler.kubeconfig"
         settings = self.folder / "scheduler.yaml"
-        settings.write_text(yaml.safe_dump({**SCHEDULER, "clientConnection": {"kubeconfig": str(config)}}))
+        connection = {"kubeconfig": str(config), **self.scheduler_pace}
+        settings.write_text(yaml.safe_dump({**SCHEDULER, "clientConnection": connection}))
         return Program("kube-scheduler", [
             self.tools.kube_scheduler, f"--config={settings}", f"--authentication-kubeconfig={config}",
             f"--authorization-kubeconfig={config}", "--bind-address=127.0.0.1",

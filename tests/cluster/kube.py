@@ -120,12 +120,9 @@ class Kube:
                 raise
             return None
 
-    def _changes(self, path: str, name: str, version: str, seconds: float) -> Iterator[tuple[str, Json]]:
-        """The object's watch events, until the apiserver ends the watch."""
-        params = {
-            "watch": "1", "resourceVersion": version, "fieldSelector": f"metadata.name={name}",
-            "timeoutSeconds": str(max(1, int(seconds))),
-        }  # fmt: skip
+    def changes(self, path: str, version: str, seconds: float, **selectors: str) -> Iterator[tuple[str, Json]]:
+        """The watch events of a collection, or of what the selectors leave of it, until the apiserver ends the watch."""
+        params = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(max(1, int(seconds))), **selectors}
         with self._session.get(self.server + path, params=params, stream=True, timeout=(5, seconds + 5)) as answer:
             if answer.status_code >= 400:
                 raise ApiError(answer.status_code, answer.text)
@@ -148,7 +145,8 @@ class Kube:
             seen = found["items"][0] if found["items"] else None
             if holds(seen):
                 return seen
-            for event, item in self._changes(path, name, found["metadata"]["resourceVersion"], left):
+            version = found["metadata"]["resourceVersion"]
+            for event, item in self.changes(path, version, left, fieldSelector=f"metadata.name={name}"):
                 if event == "ERROR":
                     break
                 seen = None if event == "DELETED" else item

@@ -1,0 +1,325 @@
+"""Owns the comparison: one seed's cluster, the choices under three bases, and the counts of its GPUs, each answered by
+Berth and by the real scheduler.
+
+Agreement on a wrong pod would be worth nothing, so where the scheduler lets it go is also held against what was chosen:
+the kind, the node, the shared code, no GPU nodes.
+
+Berth is stricter than the scheduler on purpose in two cases: it sends nobody to a node that is being deleted, and no
+GPU pod to one whose GPUs are being repartitioned. There it must say no, and the scheduler isn't asked.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from random import Random
+
+import answers
+import choices
+import clusters
+import notebooks
+import yaml
+from answers import Refused
+from choices import Traits
+from clusters import Cluster
+from kube import Json
+from plane import OraclePlane, Verdicts
+from questions import Site
+
+CHOICES_PER_BASE = 4
+MOST_SMALLER = 3  # disagreements of one cluster that are made smaller
+MOST_TRIES = 40
+
+
+@dataclass
+class Disagreement:
+    """One answer that differs, with the nodes that it is about; `text` is a paragraph for people."""
+
+    base: str
+    options: dict[str, str]
+    nodes: set[str]
+    text: str
+
+
+@dataclass
+class Outcome:
+    """What came of one cluster."""
+
+    compared: int = 0
+    refused: int = 0
+    fills: int = 0
+    fitting: int = 0
+    unsteady: int = 0
+    disagreements: list[Disagreement] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        self.compared += other.compared
+        self.refused += other.refused
+        self.fills += other.fills
+        self.fitting += other.fitting
+        self.unsteady += other.unsteady
+        self.disagreements += other.disagreements
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is compared: a cluster, a catalogue, and by base the traits of the hub and what users choose.
+
+    `options`: None draws them among what Berth offers.
+    """
+
+    cluster: Cluster
+    catalogue: Json
+    bases: dict[str, Traits]
+    options: list[dict[str, str]] | None = None
+    note: str = ""
+
+    @staticmethod
+    def of_seed(seed: int, size: int | None = None) -> Case:
+        bases = {name: choices.draw_base(name, seed) for name in choices.BASES}
+        return Case(clusters.make(seed, size), choices.draw_catalogue(seed), bases)
+
+    @staticmethod
+    def of_file(path: Path) -> Case:
+        kept = json.loads(path.read_text())
+        cluster = Cluster(kept["seed"], kept["nodes"], kept["pods"])
+        return Case(cluster, kept["catalogue"], kept["bases"], kept["options"], kept["note"])
+
+    def about(self, found: Disagreement) -> Case:
+        """The same cluster with nothing but this one question. Without options it is about the counts."""
+        options = [found.options] if found.options else []
+        return Case(self.cluster, self.catalogue, {found.base: self.bases[found.base]}, options, found.text)
+
+    def with_only(self, names: set[str]) -> Case:
+        """Without the other nodes and their pods."""
+        whole = self.cluster
+        nodes = [node for node in whole.nodes if node["metadata"]["name"] in names]
+        pods = [pod for pod in whole.pods if pod["spec"].get("nodeName") in names]
+        return replace(self, cluster=Cluster(whole.seed, nodes, pods))
+
+    def keep(self, path: Path) -> None:
+        """Write down what is needed to ask this again, whatever becomes of the generator."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({
+            "note": self.note, "seed": self.cluster.seed, "options": self.options, "bases": self.bases,
+            "catalogue": self.catalogue, "nodes": self.cluster.nodes, "pods": self.cluster.pods,
+        }, indent=1))  # fmt: skip
+
+
+class Oracle:
+    """Compares on one control plane. `kept`: the folder for what disagrees."""
+
+    def __init__(self, plane: OraclePlane, verdicts: Verdicts, kept: Path) -> None:
+        self._plane = plane
+        self._verdicts = verdicts
+        self._kept = kept
+
+    def judge(self, case: Case) -> Outcome:
+        """What disagrees is kept as a case, with as few nodes as show it."""
+        outcome = self._judge(case)
+        for number, found in enumerate(outcome.disagreements):
+            small = case.about(found)
+            if number < MOST_SMALLER and found.nodes and found.nodes < set(case.cluster.names):
+                smaller = small.with_only(found.nodes)
+                small = smaller if self._judge(smaller).disagreements else small
+            path = self._kept / f"seed-{case.cluster.seed}-{len(case.cluster.nodes)}-{found.base}-{number}.json"
+            small.keep(path)
+            found.text += f"\n  kept in {path}, {len(small.cluster.nodes)} nodes"
+        return outcome
+
+    def _judge(self, case: Case) -> Outcome:
+        with (
+            tempfile.TemporaryDirectory(prefix="berth-oracle-") as folder,
+            Site(self._plane, self._verdicts, case.cluster) as site,
+        ):
+            return _Sitting(case, site, Path(folder)).run()
+
+
+class _Sitting:
+    """One case before the scheduler."""
+
+    def __init__(self, case: Case, site: Site, folder: Path) -> None:
+        self._case = case
+        self._site = site
+        self._folder = folder
+        self._dump = folder / "dump.json"
+        self._nodes = clusters.by_name(case.cluster.nodes)
+        self._outcome = Outcome()
+        self._report: Json = {}
+
+    def run(self) -> Outcome:
+        self._site.dump(self._dump)
+        files = {base: self._catalogue(base, traits) for base, traits in self._case.bases.items()}
+        self._report = answers.gpus(self._dump, next(iter(files.values())))
+        for base, file in files.items():
+            for options in self._options(base, file):
+                self._compare(base, file, options)
+        self._count(next(iter(files)), next(iter(files.values())))
+        return self._outcome
+
+    def _catalogue(self, base: str, traits: Traits) -> Path:
+        """The catalogue as a file, with the base that the hook would send."""
+        file = self._folder / f"{base}.yaml"
+        file.write_text(yaml.safe_dump({**self._case.catalogue, "base": notebooks.base(traits)}))
+        return file
+
+    def _options(self, base: str, file: Path) -> list[dict[str, str]]:
+        if self._case.options is not None:
+            return self._case.options
+        try:
+            offers = answers.offers(self._dump, file)
+        except Refused as no:
+            # Nobody is offered anything: that is an answer only if no profile could ever be served.
+            self._disagree(base, {}, set(), f"there are no offers: {no}")
+            return []
+        random = Random(f"options {base} {self._case.cluster.seed}")  # noqa: S311
+        drawn: list[dict[str, str]] = []
+        for _ in range(MOST_TRIES):
+            options = choices.draw_options(offers, random)
+            if options not in drawn:
+                drawn.append(options)
+        return drawn
+
+    # === choices ===
+
+    def _compare(self, base: str, file: Path, options: dict[str, str]) -> None:
+        wanted = CHOICES_PER_BASE * (list(self._case.bases).index(base) + 1)
+        if self._case.options is None and self._outcome.compared >= wanted:
+            return
+        try:
+            said = answers.explanation(self._dump, file, options)
+        except Refused:
+            self._outcome.refused += 1
+            return
+        reasons = {node["name"]: node.get("reason", "") for node in said["nodes"]}
+        now = {node["name"] for node in said["nodes"] if node["availability"] == "now"}
+        if said["answer"] is None:
+            self._outcome.refused += 1
+            if now:
+                self._disagree(base, options, set(), f"refused ({said['refusal']}), but `now` on {sorted(now)}")
+            return
+        pod = notebooks.pod(self._case.bases[base], options, said["answer"])
+        left_out = self._left_out(gpu=asks_for_gpu(said["answer"]["patch"]))
+        fits = self._site.fits(pod, now, left_out)
+        bound = {name for name, verdict in fits.items() if verdict.node}
+        if bound != now:
+            # A late view of the scheduler's would be over by now; what is asked again is asked alone.
+            self._outcome.unsteady += 1
+            doubtful = (bound ^ now) - left_out
+            fits |= self._site.fits_each(pod, doubtful)
+            bound = {name for name, verdict in fits.items() if verdict.node}
+        self._outcome.compared += 1
+        self._outcome.fitting += len(bound)
+        told = [
+            f"  {name}: Berth {'now' if name in now else 'no, ' + reasons[name]}; scheduler "
+            f"{'binds' if name in bound else 'no, ' + (fits[name].message if name in fits else 'not asked')}"
+            for name in sorted(bound ^ now)
+        ]
+        if missing := set(self._nodes) ^ set(reasons):
+            told.append(f"  Berth judges other nodes than there are: {sorted(missing)}")
+        told += [f"  {sentence}" for sentence in self._meaning(options, bound)]
+        if told:
+            sets = f"Berth {sorted(now)}, scheduler {sorted(bound)}"
+            text = "\n".join([sets, *told, f"  pod {json.dumps(pod['spec'])[:3000]}"])
+            self._disagree(base, options, bound ^ now, text)
+
+    def _left_out(self, *, gpu: bool) -> set[str]:
+        return {
+            name
+            for name, node in self._nodes.items()
+            if clusters.is_leaving(node) or (gpu and clusters.is_reconfiguring(node))
+        }
+
+    def _meaning(self, options: dict[str, str], bound: set[str]) -> list[str]:
+        """Where the pod can go must be what was chosen: Berth and the scheduler could agree on a wrong pod."""
+        profile = next(
+            each for each in self._case.catalogue["profiles"]
+            if options["profile"] in (each["slug"], *(f"{each['slug']}-{name}" for name in self._nodes))
+        )  # fmt: skip
+        kinds = {row["id"]: row for row in self._report["kinds"]}
+        on = {row["name"]: {gpu["kind"] for gpu in row["gpus"]} for row in self._report["nodes"]}
+        wrong = []
+        if off := {name for name in bound if clusters.is_foreign(self._nodes[name])}:
+            wrong.append(f"the pod fits {sorted(off)}, where no Linux program for amd64 runs")
+        if gpu := profile.get("gpu"):
+            allowed = {id for id, row in kinds.items() if allows(gpu, row)}
+            if (kind := options.get("gpu-kind", "any")) != "any":
+                allowed &= {kind}
+            if off := {name for name in bound if not on[name] & allowed}:
+                wrong.append(f"the pod fits {sorted(off)}, which have none of the kinds {sorted(allowed)}")
+        elif profile.get("avoidGpuNodes") == "required" and (off := {name for name in bound if on[name]}):
+            wrong.append(f"the pod shall avoid GPU nodes and fits {sorted(off)}")
+        code = profile.get("sharedCode") == "required" or options.get("shared-code") == "yes"
+        if code and self._case.catalogue["sharedCode"]["enabled"]:
+            label = self._case.catalogue["sharedCode"]["nodes"].items()
+            if off := {name for name in bound if not label <= self._nodes[name]["metadata"]["labels"].items()}:
+                wrong.append(f"the pod fits {sorted(off)}, which lack the shared code")
+        if (node := options.get("node")) and bound - {node}:
+            wrong.append(f"the pod is for {node} and fits {sorted(bound)}")
+        return wrong
+
+    # === counts ===
+
+    def _count(self, base: str, file: Path) -> None:
+        """Every resource of which Berth counts GPUs, filled up by the scheduler."""
+        self._site.give_slots()
+        report = answers.gpus(self._dump, file)
+        # A notebook is a Linux program for amd64: its pod says so, and what other nodes have is not for it.
+        foreign = {name for name, node in self._nodes.items() if clusters.is_foreign(node)}
+        left_out = self._left_out(gpu=True) | foreign
+        for resource in sorted({row["resource"] for row in report["kinds"]}):
+            kinds = [row for row in report["kinds"] if row["resource"] == resource]
+            rows = [(node["name"], gpu) for node in report["nodes"] for gpu in node["gpus"]]
+            rows = [(name, gpu) for name, gpu in rows if gpu["resource"] == resource]
+            claim = {name: gpu["free"] for name, gpu in rows if gpu["free"]}
+            sizes = fill_sizes(list(claim.values()))
+            got = self._site.fill(resource, sizes, self._case.catalogue["tolerate"], left_out)
+            if got != claim:
+                self._outcome.unsteady += 1
+                got = self._site.fill(resource, sizes, self._case.catalogue["tolerate"], left_out)
+            sums = []
+            for kind in kinds:
+                free = [got.get(name, 0) for name, gpu in rows if gpu["kind"] == kind["id"]]
+                if (kind["free"], kind["largestFree"]) != (sum(free), max(free, default=0)):
+                    sums.append(f"  {kind['id']}: free {kind['free']}, largest {kind['largestFree']}; filled {free}")
+            self._outcome.fills += len(kinds)
+            if got != claim or sums:
+                told = [
+                    f"  {name}: Berth {claim.get(name, 0)} free, filled {got.get(name, 0)}"
+                    for name in sorted(claim.keys() | got.keys())
+                    if claim.get(name) != got.get(name)
+                ]
+                apart = {name for name in claim.keys() | got.keys() if claim.get(name) != got.get(name)}
+                self._disagree(base, {}, apart, "\n".join([f"free {resource}", *told, *sums]))
+
+    def _disagree(self, base: str, options: dict[str, str], nodes: set[str], what: str) -> None:
+        where = f"seed {self._case.cluster.seed}, {len(self._nodes)} nodes, base {base}, options {json.dumps(options)}"
+        self._outcome.disagreements.append(Disagreement(base, options, nodes, f"{where}\n{what}"))
+
+
+def asks_for_gpu(patch: Json) -> bool:
+    return any(patch.get("extra_resource_limits", {}).values())
+
+
+def allows(gpu: Json, kind: Json) -> bool:
+    """Whether a profile takes a kind; a glob's letters count the same in both cases."""
+    least = gpu.get("minMemory")
+    enough = not least or (kind["memoryMiB"] or 0) >= int(least.removesuffix("Gi")) * 1024
+    fits = any(fnmatch(kind["id"], glob) for glob in gpu.get("kinds", ["*"]))
+    return fits and enough and kind["sharing"] in gpu.get("sharing", choices.SHARING)
+
+
+def fill_sizes(free: list[int]) -> list[int]:
+    """Pods that together take exactly what is claimed to be free, the largest first, and some that must find nothing.
+
+    By powers of two: at each size as many as the nodes can take, so it does not matter which node takes which.
+    """
+    left = list(free)
+    sizes = [max(free, default=0) + 1]
+    for size in (64, 32, 16, 8, 4, 2, 1):
+        sizes += [size] * sum(units // size for units in left)
+        left = [units % size for units in left]
+    return [*sizes, 1, 1]
