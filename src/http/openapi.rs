@@ -165,7 +165,16 @@ pub struct KindState {
     counts: BTreeMap<String, ChoiceState>,
     /// By name, where a node can be chosen
     #[schema(required = false)]
-    nodes: BTreeMap<String, ChoiceState>,
+    nodes: BTreeMap<String, NodeChoice>,
+}
+
+#[derive(ToSchema)]
+pub struct NodeChoice {
+    #[schema(inline)]
+    #[serde(flatten)]
+    state: ChoiceState,
+    free: u64,
+    total: u64,
 }
 
 #[derive(ToSchema)]

@@ -24,6 +24,15 @@ pub struct State {
     pub reasons: Vec<String>,
 }
 
+/// A node, with the GPUs there of the kinds that the choice of a kind leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeChoice {
+    #[serde(flatten)]
+    pub state: State,
+    pub free: u64,
+    pub total: u64,
+}
+
 /// A kind, or any, and what can be chosen with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KindState {
@@ -35,7 +44,7 @@ pub struct KindState {
     pub counts: BTreeMap<String, State>,
     /// Where the user may choose one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub nodes: BTreeMap<String, State>,
+    pub nodes: BTreeMap<String, NodeChoice>,
 }
 
 /// A count, planned for every resource that can serve it.
@@ -144,7 +153,7 @@ fn count_state(count: u32, assessment: &Assessment<'_>) -> State {
     State { text: format!("{count} {unit}, {when}"), availability: assessment.availability, reasons: assessment.reasons.clone() }
 }
 
-fn node_states(nodes: &[Arc<NodeState>], plans: &[&Plan<'_>], wanted: &dyn Fn(&str) -> bool) -> BTreeMap<String, State> {
+fn node_states(nodes: &[Arc<NodeState>], plans: &[&Plan<'_>], wanted: &dyn Fn(&str) -> bool) -> BTreeMap<String, NodeChoice> {
     let usable = nodes.iter().filter(|node| node.usable()).take(MOST_NODES);
     let state = |node: &Arc<NodeState>| {
         let (free, total) = numbers(node, wanted);
@@ -152,7 +161,8 @@ fn node_states(nodes: &[Arc<NodeState>], plans: &[&Plan<'_>], wanted: &dyn Fn(&s
         let best = plans.iter().map(|plan| assess(one, &plan.shape)).min_by_key(|assessment| assessment.availability);
         let (availability, reasons) =
             best.map_or((Availability::Never, Vec::new()), |assessment| (assessment.availability, assessment.reasons));
-        (node.name().to_owned(), State { text: format!("{}, {free} of {total} free", node.name()), availability, reasons })
+        let state = State { text: format!("{}, {free} of {total} free", node.name()), availability, reasons };
+        (node.name().to_owned(), NodeChoice { state, free, total })
     };
     usable.map(state).collect()
 }

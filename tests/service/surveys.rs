@@ -68,7 +68,10 @@ fn a_kind_narrows_the_nodes_where_one_can_be_chosen() {
     let nodes = |kind: &str| choices[kind]["nodes"].as_object().expect("nodes").keys().cloned().collect::<Vec<_>>();
     assert_eq!(nodes("any"), ["gpu-a", "gpu-b"]);
     assert_eq!(nodes("tesla-t4"), ["gpu-b"]);
-    assert_eq!(choices["tesla-t4"]["nodes"]["gpu-b"], json!({"text": "gpu-b, 2 of 2 free", "availability": "now"}));
+    assert_eq!(
+        choices["tesla-t4"]["nodes"]["gpu-b"],
+        json!({"text": "gpu-b, 2 of 2 free", "availability": "now", "free": 2, "total": 2})
+    );
 }
 
 #[test]
