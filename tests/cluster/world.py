@@ -118,6 +118,13 @@ class Guest:
         pods.start(self.kube, pods.manifest(name, OTHERS, gpus=count, node=node))
         return name
 
+    def wait_in_vain(self, gpus: int) -> None:
+        """Someone else's pod that asks for GPUs which nobody has free."""
+        self._count += 1
+        name = f"waits-{self._count}"
+        self._stack.callback(pods.remove, self.kube, name, OTHERS)
+        self.kube.create(pods.manifest(name, OTHERS, gpus=gpus))
+
     def node(self, spec: NodeSpec) -> None:
         """One more node."""
         self._stack.callback(nodes.delete, self.kube, spec.name)
