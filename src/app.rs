@@ -13,7 +13,6 @@ pub use serve::{ServeArgs, serve};
 pub use source::{Source, look_once};
 
 use crate::catalogue::{Catalogue, ConfigErrors};
-use crate::domain::node::Policy;
 use crate::inventory::DumpError;
 
 /// Where JupyterHub's proxy puts a service of this name.
@@ -57,8 +56,4 @@ pub fn install_crypto() {
 
 fn read(file: &Path) -> Result<String, AppError> {
     std::fs::read_to_string(file).map_err(|error| AppError::Unreadable { file: file.display().to_string(), error })
-}
-
-fn policy(catalogue: &Catalogue) -> Policy {
-    Policy { tolerate: catalogue.tolerate.clone() }
 }

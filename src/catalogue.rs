@@ -11,6 +11,7 @@
 //!
 //! It reads no file and watches none: reload is the caller's, who keeps the old catalogue when the new text has mistakes.
 
+mod capacity;
 mod check;
 mod errors;
 mod format;
@@ -32,7 +33,9 @@ mod yaml;
 mod tests;
 
 pub use errors::{ConfigError, ConfigErrors};
-pub use model::{Access, Catalogue, GpuRequest, ImageChoice, PerNode, Profile, Resources, SharedCode, Volume, VolumeSource};
+pub use model::{
+    Access, Catalogue, GpuRequest, ImageChoice, Limits, PerNode, Profile, Resources, SharedCode, Volume, VolumeSource,
+};
 pub use schema::schema;
 pub use values::{AvoidGpuNodes, ImagePullPolicy, KindFilter, SharedCodeMount, SharedCodeUse, WhenFull};
 

@@ -108,7 +108,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             print(&GpuReport::new(snapshot, &view.freshness))
         }),
         Command::Profiles { source, user } => look(&source).await.and_then(|view| {
-            let list = list_profiles(&view, app::DEFAULT_PREFIX, &user.into(), &view.catalogue.base);
+            let list = list_profiles(&view, app::DEFAULT_PREFIX, &user.into(), "", &view.catalogue.base);
             print(&list.map_err(|problem| problem.to_string())?)
         }),
         Command::Spawn { source, user, options } => look(&source).await.and_then(|view| {

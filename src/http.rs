@@ -4,6 +4,7 @@
 //! apiserver; only the lookup of a user's token asks the hub, and that is cached.
 
 mod auth;
+pub mod holds;
 pub mod hub;
 pub mod identity;
 pub mod manage;
@@ -22,6 +23,8 @@ use crate::domain::report::Freshness;
 use crate::domain::snapshot::Snapshot;
 use crate::inventory::Inventory;
 use crate::profiles::offer::Context;
+use crate::spawn::holds::Owner;
+use holds::Holds;
 use identity::Identities;
 use problem::Problem;
 
@@ -29,6 +32,8 @@ use problem::Problem;
 #[derive(Debug)]
 pub struct Service {
     pub inventory: Inventory,
+    /// The snapshots that are served: those of the inventory with what has been promised since.
+    pub holds: Arc<Holds>,
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     pub access: Access,
     /// What the hub's configuration asked of a pod when it last asked for a form. An open form asks for newer numbers without
@@ -59,17 +64,22 @@ pub struct View {
 
 impl Service {
     pub fn view(&self) -> View {
-        View {
-            snapshot: self.inventory.snapshot(),
-            freshness: self.inventory.health.freshness(),
-            catalogue: self.catalogue.borrow().clone(),
-        }
+        self.view_with(self.holds.snapshot())
+    }
+
+    /// The view of somebody who may hold something already, which is free for them.
+    pub fn view_of(&self, owner: &Owner) -> View {
+        self.view_with(self.holds.snapshot_for(owner))
+    }
+
+    fn view_with(&self, snapshot: Option<Arc<Snapshot>>) -> View {
+        View { snapshot, freshness: self.inventory.health.freshness(), catalogue: self.catalogue.borrow().clone() }
     }
 }
 
 impl View {
-    pub fn context<'a>(&'a self, prefix: &'a str) -> Context<'a> {
-        Context { snapshot: self.snapshot.as_deref(), freshness: &self.freshness, catalogue: &self.catalogue, prefix }
+    pub fn context<'a>(&'a self, prefix: &'a str, server: &'a str) -> Context<'a> {
+        Context { snapshot: self.snapshot.as_deref(), freshness: &self.freshness, catalogue: &self.catalogue, prefix, server }
     }
 }
 

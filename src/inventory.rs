@@ -1,6 +1,7 @@
-//! The inventory: follows nodes and pods of all namespaces and the claims of the hub's, and publishes snapshots.
+//! The inventory: follows nodes, pods of all namespaces, claims and quotas of the hub's, and volumes, and publishes
+//! snapshots.
 //!
-//! Three watches decode objects into facts and send them to one writer. The writer owns the index; it gathers changes
+//! The watches decode objects into facts and send them to one writer. The writer owns the index; it gathers changes
 //! for a moment and publishes an immutable, numbered [`Snapshot`] that everybody else reads. Pods are watched in every
 //! namespace because a GPU taken elsewhere is not free here.
 //!
@@ -12,6 +13,8 @@ mod health;
 mod index;
 mod nvidia;
 mod objects;
+mod pods;
+mod storage;
 mod watch;
 
 use std::sync::Arc;
@@ -108,7 +111,7 @@ impl Publisher {
         start_watches(&client, namespace, &sender, &self.health);
         drop(sender);
         let heartbeat = tokio::spawn(ask_regularly(client, self.health.clone()));
-        let mut index = Index::default();
+        let mut index = Index::new(namespace);
         let mut counted_by = Policy::default();
         loop {
             tokio::select! {
@@ -153,19 +156,44 @@ fn start_watches(client: &Client, namespace: &str, changes: &mpsc::Sender<Change
         path: "/api/v1/pods".to_owned(),
         // The scheduler's own selector: a pod that finishes arrives as deleted.
         field_selector: Some("status.phase!=Succeeded,status.phase!=Failed"),
-        read: facts::pod,
+        read: pods::pod,
         wrap: Change::Pods,
     };
     let claims = Watch {
         kind: Kind::Claims,
         path: format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"),
         field_selector: None,
-        read: facts::claim,
+        read: storage::claim,
         wrap: Change::Claims,
     };
+    let volumes = Watch {
+        kind: Kind::Volumes,
+        path: "/api/v1/persistentvolumes".to_owned(),
+        field_selector: None,
+        read: storage::volume,
+        wrap: Change::Volumes,
+    };
+    let classes = Watch {
+        kind: Kind::Classes,
+        path: "/apis/storage.k8s.io/v1/storageclasses".to_owned(),
+        field_selector: None,
+        read: storage::class,
+        wrap: Change::Classes,
+    };
+    let quotas = Watch {
+        kind: Kind::Quotas,
+        path: format!("/api/v1/namespaces/{namespace}/resourcequotas"),
+        field_selector: None,
+        read: facts::quota,
+        wrap: Change::Quotas,
+    };
+
     tokio::spawn(nodes.run(client.clone(), changes.clone(), health.clone()));
     tokio::spawn(pods.run(client.clone(), changes.clone(), health.clone()));
     tokio::spawn(claims.run(client.clone(), changes.clone(), health.clone()));
+    tokio::spawn(volumes.run(client.clone(), changes.clone(), health.clone()));
+    tokio::spawn(classes.run(client.clone(), changes.clone(), health.clone()));
+    tokio::spawn(quotas.run(client.clone(), changes.clone(), health.clone()));
 }
 
 async fn ask_regularly(client: Client, health: Arc<Health>) {

@@ -32,7 +32,7 @@ pub async fn count_requests(
 
 /// `GET /metrics` of the second port.
 pub async fn scrape(metrics: web::Data<Metrics>, service: web::Data<Service>) -> Result<HttpResponse, Problem> {
-    let snapshot = service.inventory.snapshot();
+    let snapshot = service.holds.snapshot();
     let text = metrics.render(snapshot.as_deref(), &service.inventory.health).map_err(|error| {
         tracing::error!(%error, "metrics could not be written");
         Problem::new(500, "internal", "Berth could not write its metrics.")

@@ -3,9 +3,12 @@
 //! Options come from any REST client and are checked here whole: shape, access, profile, every option. Nothing of them
 //! reaches the pod but what a catalogue or the cluster itself names.
 
+pub mod holds;
 mod options;
 pub mod patch;
 mod storage;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +16,7 @@ use serde_json::Value;
 use crate::catalogue::{Profile, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::Availability;
+use crate::domain::resources::Resources;
 use crate::domain::snapshot::Snapshot;
 use crate::profiles::User;
 use crate::profiles::offer::{Context, default_request};
@@ -30,7 +34,7 @@ pub struct SpawnAnswer {
     pub summary: String,
     pub generation: u64,
     pub patch: SpawnPatch,
-    /// A reservation; none is made yet.
+    /// The reservation that goes with it, if something is free and was reserved.
     pub hold: Option<Hold>,
 }
 
@@ -42,24 +46,61 @@ pub struct Hold {
     pub expires_at: String,
 }
 
-/// Turns a user's options into a patch.
+/// What an answer takes from others until its pod is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Where it is charged; `None` while nothing is free, which still counts towards the user's limit.
+    pub node: Option<Arc<str>>,
+    pub requests: Resources,
+}
+
+/// Turns a user's options into a patch, and says what that promises. `hold` is the id to put on the pod.
 ///
 /// # Errors
 /// A [`Refusal`] with a sentence for the user.
-pub fn answer(context: &Context<'_>, user: &User, base: &Base, options: &Value) -> Result<SpawnAnswer, Refusal> {
+pub fn answer(
+    context: &Context<'_>,
+    user: &User,
+    base: &Base,
+    options: &Value,
+    hold: Option<&str>,
+) -> Result<(SpawnAnswer, Option<Promise>), Refusal> {
     let snapshot = context.snapshot.ok_or(Refusal::NoInventory)?;
     let settled = options::settle(options, context, user, base)?;
     let request = settled.request();
+    if let Some(allowance) = context.allowance(user).filter(|allowance| u64::from(request.gpus) > allowance.left()) {
+        let text = format!(
+            "{} needs {}, but {}. Stop a server, or ask for fewer.",
+            settled.title(),
+            gpus(request.gpus),
+            allowance.sentence()
+        );
+        return Err(Refusal::OverLimit(text));
+    }
     let plan = plan(&request, snapshot, base, context.catalogue);
     refuse(&settled, &request, &plan)?;
     storage::check_claims(context.catalogue, snapshot)?;
-    Ok(SpawnAnswer {
+    let mut patch = patch::build(&settled.slug, &request, &plan, snapshot, context.catalogue);
+    let promise = promise(&request, &plan, &patch);
+    if let (Some(id), Some(_)) = (hold, &promise) {
+        patch.extra_annotations.insert(patch::HOLD_ANNOTATION, id.to_owned());
+    }
+    let answer = SpawnAnswer {
         profile: settled.slug.clone(),
         summary: summary(&settled, &request),
         generation: snapshot.generation,
-        patch: patch::build(&settled.slug, &request, &plan, snapshot, context.catalogue),
+        patch,
         hold: None,
-    })
+    };
+    Ok((answer, promise))
+}
+
+/// Only GPUs are promised: of everything else there is enough, or the scheduler finds it.
+fn promise(request: &Request<'_>, plan: &Plan<'_>, patch: &SpawnPatch) -> Option<Promise> {
+    plan.gpu.as_ref()?;
+    let free = plan.assessment.availability == Availability::Now;
+    let best = request.node.or_else(|| patch.first_preferred()).filter(|_| free);
+    Some(Promise { node: best.map(Arc::from), requests: plan.shape.requests.clone() })
 }
 
 /// The patch of a profile with every option at its default, whoever asks and whatever the cluster looks like: what the hook
@@ -83,6 +124,9 @@ pub fn plan_of<'a>(context: &Context<'a>, user: &User, base: &Base, options: &Va
 fn refuse(settled: &Settled<'_>, request: &Request<'_>, plan: &Plan<'_>) -> Result<(), Refusal> {
     let assessment = &plan.assessment;
     let text = |what: &str| format!("{} {what}: {}.", settled.title(), assessment.reasons.join("; "));
+    if let Some(excess) = &plan.quota {
+        return Err(Refusal::OverQuota(format!("{} can't be started: {excess}.", settled.title())));
+    }
     match assessment.availability {
         Availability::Never => Err(Refusal::NeverFits(text("can't run on this cluster"))),
         Availability::Busy | Availability::Starting if request.profile.when_full == WhenFull::Refuse => {
@@ -95,13 +139,19 @@ fn refuse(settled: &Settled<'_>, request: &Request<'_>, plan: &Plan<'_>) -> Resu
 fn summary(settled: &Settled<'_>, request: &Request<'_>) -> String {
     let mut parts = vec![settled.title()];
     if request.gpus > 0 {
-        let unit = if request.gpus == 1 { "GPU" } else { "GPUs" };
         let kind = request.kind.map(|id| format!(" of kind {id}")).unwrap_or_default();
-        parts.push(format!("{} {unit}{kind}", request.gpus));
+        parts.push(format!("{}{kind}", gpus(request.gpus)));
     }
     parts.push(format!("image {}", request.image.reference));
     if request.shared_code {
         parts.push("shared code".to_owned());
     }
     parts.join(", ")
+}
+
+fn gpus(count: u32) -> String {
+    match count {
+        1 => "1 GPU".to_owned(),
+        count => format!("{count} GPUs"),
+    }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::follow::{Follower, Look};
-use super::{AppError, policy, read};
+use super::{AppError, read};
 use crate::catalogue::Catalogue;
 use crate::domain::node::Policy;
 use crate::metrics::Metrics;
@@ -30,7 +30,7 @@ pub async fn follow_catalogue(mut follower: Follower, file: String, readers: Rea
                     if catalogue.namespace != catalogues.borrow().namespace {
                         warn!("the catalogue names another namespace; claims are followed there after a restart only");
                     }
-                    policies.send_replace(policy(&catalogue));
+                    policies.send_replace(catalogue.policy());
                     catalogues.send_replace(Arc::new(catalogue));
                     metrics.catalogue_reloaded(true);
                     info!(file, "the catalogue was read anew");

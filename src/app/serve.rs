@@ -16,8 +16,9 @@ use tracing::{error, info, warn};
 use super::follow::Follower;
 use super::reload::{Readers, follow_catalogue, follow_token};
 use super::source::{self, Source};
-use super::{AppError, DEFAULT_PREFIX, install_crypto, policy, read};
+use super::{AppError, DEFAULT_PREFIX, install_crypto, read};
 use crate::catalogue::Catalogue;
+use crate::http::holds::Holds;
 use crate::http::identity::Identities;
 use crate::http::manage::{self, Stopping};
 use crate::http::{self, Access, Service};
@@ -91,7 +92,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
         Some((text, file)) => Catalogue::parse(&file.display().to_string(), text)?,
         None => Catalogue::built_in()?,
     };
-    let (policies, policy_changes) = watch::channel(policy(&catalogue));
+    let (policies, policy_changes) = watch::channel(catalogue.policy());
     let (inventory, filling) = source::follow(&source, &catalogue, policy_changes).await?;
     let (catalogues, catalogue) = watch::channel(Arc::new(catalogue));
     // Kept to the end: a source stops when nobody can send it a policy any more.
@@ -104,7 +105,9 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
         Some((catalogues, policies))
     };
 
-    let service = web::Data::new(Service { inventory, catalogue, access, base: watch::Sender::new(None), prefix });
+    let holds = Arc::new(Holds::new(inventory.snapshot()));
+    tokio::spawn(holds.clone().follow(inventory.snapshots.clone()));
+    let service = web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix });
     let metrics = web::Data::new(metrics);
     let stopping = web::Data::new(Stopping::default());
     let app = {

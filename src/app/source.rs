@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::follow::{Follower, Look};
-use super::{AppError, install_crypto, policy, read};
+use super::{AppError, install_crypto, read};
 use crate::catalogue::Catalogue;
 use crate::domain::node::Policy;
 use crate::inventory::{self, Inventory, Publisher};
@@ -57,7 +57,7 @@ pub async fn follow(
 
 /// Fills an inventory once, for a command that answers and ends.
 pub async fn look_once(source: &Source, catalogue: &Arc<Catalogue>) -> Result<Inventory, AppError> {
-    let (_sender, policy) = watch::channel(policy(catalogue));
+    let (_sender, policy) = watch::channel(catalogue.policy());
     let (mut inventory, _filling) = follow(source, catalogue, policy).await?;
     let first = inventory.snapshots.wait_for(Option::is_some);
     let found = matches!(tokio::time::timeout(FIRST_ANSWER, first).await, Ok(Ok(_)));

@@ -5,12 +5,12 @@
 
 use serde_json::Value;
 
-use super::format::{self, File, Limits};
+use super::format::{self, File};
 use super::model::{Catalogue, Profile, SharedCode};
 use super::node::Path;
 use super::report::Report;
 use super::values::SharedCodeMount;
-use super::{images, names, profile, redirects, template, volumes};
+use super::{capacity, images, names, profile, redirects, template, volumes};
 use crate::domain::base::Base;
 use crate::domain::quantity::Quantity;
 
@@ -29,7 +29,8 @@ pub(super) fn catalogue(file: File, report: &mut Report) -> Catalogue {
     let volumes = volumes::check(file.volumes, &shared_code, report);
     let profiles = profiles(file.profiles, &images, report);
     let redirects = redirects::check(&file.redirects, &profiles, report);
-    unsupported(file.limits, file.expandable, file.gpu_resources, report);
+    unsupported(file.gpu_resources, report);
+    capacity::architectures(&file.architectures, report);
     let base = base(file.base, report);
     Catalogue {
         namespace: file.namespace,
@@ -40,6 +41,10 @@ pub(super) fn catalogue(file: File, report: &mut Report) -> Catalogue {
         redirects,
         volumes,
         shared_code,
+        architectures: file.architectures,
+        virtual_nodes: file.virtual_nodes,
+        limits: capacity::limits(file.limits.unwrap_or_default(), report),
+        expandable: capacity::expandable(file.expandable.unwrap_or_default(), report),
         base,
     }
 }
@@ -109,20 +114,11 @@ fn shared_code(code: format::SharedCode, report: &mut Report) -> SharedCode {
 }
 
 /// Keys of the format that this version does not act on are never passed over in silence.
-fn unsupported(limits: Option<Limits>, expandable: Option<Vec<Value>>, gpu_resources: Option<Vec<Value>>, report: &mut Report) {
-    let mut refuse = |set: bool, path: Path, empty: &str| {
-        if set {
-            let (_, key) = report.root().place(&path);
-            report.error(&path, format!("{key} is not supported by this version of Berth yet: write {empty} or leave it out"));
-        }
-    };
-    if let Some(limits) = limits {
-        let root = Path::root("limits");
-        refuse(limits.gpus_per_user.is_some(), root.key("gpusPerUser"), "null");
-        refuse(limits.groups.is_some_and(|groups| !groups.is_empty()), root.key("groups"), "{}");
+fn unsupported(gpu_resources: Option<Vec<Value>>, report: &mut Report) {
+    if gpu_resources.is_some_and(|rules| !rules.is_empty()) {
+        let path = Path::root("gpuResources");
+        report.error(&path, "gpuResources is not supported by this version of Berth yet: write [] or leave it out");
     }
-    refuse(expandable.is_some_and(|pools| !pools.is_empty()), Path::root("expandable"), "[]");
-    refuse(gpu_resources.is_some_and(|rules| !rules.is_empty()), Path::root("gpuResources"), "[]");
 }
 
 fn base(base: Option<format::Base>, report: &mut Report) -> Base {

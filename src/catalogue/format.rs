@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::schema::{QuantityText, SharingWord, WordOrFalse};
 use super::values::{AvoidGpuNodes, ImagePullPolicy, KindGlob, SharedCodeMount, SharedCodeUse, Span, WhenFull, word_or_false};
 use crate::domain::gpu::Sharing;
+use crate::domain::node::AMD64;
 use crate::domain::quantity::Quantity;
 use crate::domain::selector::{NodeSelectorTerm, Toleration};
 
@@ -50,8 +51,14 @@ pub(super) struct File {
     pub volumes: Vec<Volume>,
     #[serde(default)]
     pub shared_code: SharedCode,
+    /// Architectures that the images are built for.
+    #[serde(default = "architectures")]
+    pub architectures: Vec<String>,
+    /// Whether nodes that stand for another cluster (liqo, virtual-kubelet) count.
+    #[serde(default)]
+    pub virtual_nodes: bool,
     pub limits: Option<Limits>,
-    pub expandable: Option<Vec<Value>>,
+    pub expandable: Option<Vec<ExpandablePool>>,
     pub gpu_resources: Option<Vec<Value>>,
     pub base: Option<Base>,
 }
@@ -169,12 +176,30 @@ pub(super) struct SharedCode {
     pub mount: SharedCodeMount,
 }
 
-/// Not acted on yet: only what says nothing is taken.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// Null stands for no limit.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with gpusPerUser and groups")]
 pub(super) struct Limits {
-    pub gpus_per_user: Option<Value>,
-    pub groups: Option<Map<String, Value>>,
+    pub gpus_per_user: Option<u32>,
+    pub groups: Option<BTreeMap<String, Option<u32>>>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with kind, gpusPerNode, maxNodes and labels")]
+pub(super) struct ExpandablePool {
+    #[schemars(required)]
+    pub kind: Option<String>,
+    #[serde(default = "resource")]
+    pub resource: String,
+    /// Of one GPU.
+    #[schemars(with = "Option<QuantityText>")]
+    pub memory: Option<Quantity>,
+    #[schemars(required)]
+    pub gpus_per_node: Option<u32>,
+    #[schemars(required)]
+    pub max_nodes: Option<u32>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The hub's own constraints, as the hook sends them: its keys are the wire's.
@@ -202,6 +227,14 @@ fn namespace() -> String {
 
 fn tolerate() -> Vec<String> {
     TOLERATED.map(str::to_owned).to_vec()
+}
+
+fn architectures() -> Vec<String> {
+    vec![AMD64.to_owned()]
+}
+
+fn resource() -> String {
+    "nvidia.com/gpu".to_owned()
 }
 
 /// The four images of the seed by their short names. A catalogue's `images` come on top of these.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::values::{AvoidGpuNodes, ImagePullPolicy, KindFilter, SharedCodeMount, SharedCodeUse, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::gpu::Sharing;
+use crate::domain::node::{ExpandablePool, Policy};
 use crate::domain::quantity::Quantity;
 
 /// What the hub's users can be offered, and what their pods are made of.
@@ -28,8 +29,49 @@ pub struct Catalogue {
     pub volumes: Vec<Volume>,
     /// Code of the node that pods can read.
     pub shared_code: SharedCode,
+    /// Architectures that the images are built for, by the words of `kubernetes.io/arch`. Never empty.
+    pub architectures: Vec<String>,
+    /// Whether nodes that stand for another cluster count.
+    pub virtual_nodes: bool,
+    /// How many GPUs a user may hold at once.
+    pub limits: Limits,
+    /// What an autoscaler can add.
+    pub expandable: Vec<ExpandablePool>,
     /// What the hub asks of every pod, for use without a hub.
     pub base: Base,
+}
+
+/// Most GPUs that a user may hold at once, all servers together; `None`: no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// For those in none of the groups.
+    pub gpus_per_user: Option<u32>,
+    /// For each member of a group; of several groups the most.
+    pub groups: BTreeMap<String, Option<u32>>,
+}
+
+impl Catalogue {
+    /// What of it decides which nodes count, and how.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            tolerate: self.tolerate.clone(),
+            architectures: self.architectures.clone(),
+            virtual_nodes: self.virtual_nodes,
+            expandable: self.expandable.clone(),
+        }
+    }
+}
+
+impl Limits {
+    /// The limit of somebody who is in these groups.
+    pub fn of(&self, groups: &[String]) -> Option<u32> {
+        let named: Vec<Option<u32>> = groups.iter().filter_map(|group| self.groups.get(group).copied()).collect();
+        if named.is_empty() {
+            return self.gpus_per_user;
+        }
+        // No limit for one of them is no limit at all.
+        named.into_iter().collect::<Option<Vec<u32>>>()?.into_iter().max()
+    }
 }
 
 /// One choice of the form.

@@ -59,7 +59,9 @@ pub(super) fn read(text: &str) -> (Report, Option<File>) {
 /// the last item comes first, so that cutting out one leaves the other paths right.
 fn lists_for_mappings(root: &Node) -> Vec<Path> {
     let mut paths: Vec<Path> = ["sharedCode", "limits", "base"].map(Path::root).into();
-    for (list, keys) in [("profiles", ["cpu", "memory", "gpu", "access", "perNode"].as_slice()), ("volumes", &["emptyDir"])] {
+    for (list, keys) in
+        [("profiles", ["cpu", "memory", "gpu", "access", "perNode"].as_slice()), ("volumes", &["emptyDir"]), ("expandable", &[])]
+    {
         let list = Path::root(list);
         for item in (0..root.find(&list).and_then(Node::items).unwrap_or(0)).rev().map(|index| list.index(index)) {
             paths.extend(keys.iter().map(|key| item.key(key)));

@@ -31,7 +31,7 @@ struct NodeAnswer {
 }
 
 pub fn explain(view: &View, user: &User, options: &Value) -> Result<Explanation, String> {
-    let context = view.context(app::DEFAULT_PREFIX);
+    let context = view.context(app::DEFAULT_PREFIX, "");
     let base = &view.catalogue.base;
     let snapshot = view.snapshot.as_deref().ok_or_else(|| Refusal::NoInventory.to_string())?;
     let (profile, plan) = spawn::plan_of(&context, user, base, options).map_err(|refusal| refusal.to_string())?;
@@ -43,7 +43,7 @@ pub fn explain(view: &View, user: &User, options: &Value) -> Result<Explanation,
             reason: verdict.obstacle.map(|obstacle| obstacle.to_string()),
         }
     });
-    let answer = spawn::answer(&context, user, base, options);
+    let answer = spawn::answer(&context, user, base, options, None).map(|(answer, _)| answer);
     Ok(Explanation {
         profile,
         availability: plan.assessment.availability,

@@ -1,7 +1,7 @@
 //! Would this pod start now, and if not, why not: the scheduler's filter over the snapshot.
 //!
 //! The checks are those of the stock scheduler that matter for a notebook: NodeUnschedulable, TaintToleration,
-//! NodeAffinity and NodeResourcesFit. Source: `pkg/scheduler/framework/plugins`.
+//! NodeAffinity, VolumeBinding, VolumeZone and NodeResourcesFit. Source: `pkg/scheduler/framework/plugins`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,6 +12,8 @@ use serde::Serialize;
 use super::node::{NodeState, reconfiguring};
 use super::resources::Resources;
 use super::selector::{NodeRequirements, Taint};
+use super::snapshot::Growth;
+use super::storage::Reach;
 
 /// When a request can be served. The order is from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -36,12 +38,18 @@ pub struct PodShape {
     pub requirements: NodeRequirements,
     /// The GPU resource among the requests.
     pub gpu: Option<Arc<str>>,
+    /// Its claims by name, and where their volumes can be used.
+    pub volumes: Vec<(String, Reach)>,
 }
 
 /// What keeps a pod off a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Obstacle {
     NotSelected,
+    /// The volume of this claim can't be used there.
+    OutOfReach(String),
+    /// This claim waits to be bound, and until then no pod with it can be placed.
+    Unbound(String),
     Tainted(String),
     Leaving,
     NotReady,
@@ -64,6 +72,8 @@ pub enum Obstacle {
         resource: Arc<str>,
         needed: u64,
         free: u64,
+        /// Promised to others who are on their way.
+        held: u64,
     },
 }
 
@@ -71,6 +81,8 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSelected => write!(f, "the node's labels or name are not what the request asks for"),
+            Self::OutOfReach(claim) => write!(f, "the volume of the storage claim {claim} can't be used on this node"),
+            Self::Unbound(claim) => write!(f, "the storage claim {claim} is not bound yet"),
             Self::Tainted(taint) => write!(f, "the taint {taint} is not tolerated"),
             Self::Leaving => write!(f, "the node is being deleted"),
             Self::NotReady => write!(f, "the node is not ready"),
@@ -81,7 +93,7 @@ impl fmt::Display for Obstacle {
             Self::TooSmall { resource, needed, allocatable } => {
                 write!(f, "it needs {} and the node has {}", amount(resource, *needed), amount(resource, *allocatable))
             }
-            Self::Full { resource, needed, free } => {
+            Self::Full { resource, needed, free, .. } => {
                 write!(f, "it needs {} and {} is free", amount(resource, *needed), amount(resource, *free))
             }
         }
@@ -124,10 +136,16 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if facts.leaving {
         return Verdict::of(Availability::Never, Obstacle::Leaving);
     }
+    let starting = |obstacle| Verdict::of(Availability::Starting, obstacle);
+    if let Some((claim, reach)) = pod.volumes.iter().find(|(_, reach)| !reach.includes(&facts.name, &facts.labels)) {
+        return match reach {
+            Reach::Unbound => starting(Obstacle::Unbound(claim.clone())),
+            _ => Verdict::of(Availability::Never, Obstacle::OutOfReach(claim.clone())),
+        };
+    }
     if let Some(verdict) = too_small(node, pod) {
         return verdict;
     }
-    let starting = |obstacle| Verdict::of(Availability::Starting, obstacle);
     if !facts.ready {
         return starting(Obstacle::NotReady);
     }
@@ -149,7 +167,8 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     }
     match shortage(&node.free, pod) {
         Some((resource, needed, free)) => {
-            Verdict::of(Availability::Busy, Obstacle::Full { resource: resource.into(), needed, free })
+            let held = if pods_gpu_is(pod, resource) { node.held.other(resource) } else { 0 };
+            Verdict::of(Availability::Busy, Obstacle::Full { resource: resource.into(), needed, free, held })
         }
         None => Verdict { availability: Availability::Now, obstacle: None },
     }
@@ -198,9 +217,14 @@ pub struct Assessment<'a> {
 /// Reasons listed at most; a thousand nodes may each have one.
 const MOST_REASONS: usize = 4;
 
-pub fn assess<'a>(nodes: &'a [Arc<NodeState>], pod: &PodShape) -> Assessment<'a> {
+pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShape) -> Assessment<'a> {
     let verdicts: Vec<_> = nodes.iter().map(|node| (node, judge(node, pod))).collect();
     let availability = verdicts.iter().map(|(_, v)| v.availability).min().unwrap_or(Availability::Never);
+    let grows = growth.iter().find(|growth| growth.can_grow() && serves(growth, pod));
+    if let (Some(growth), Availability::Never) = (grows, availability) {
+        let reason = format!("no such node runs now, and the cluster can start one (up to {})", growth.pool.max_nodes);
+        return Assessment { availability: Availability::Starting, reasons: vec![reason], fitting: Vec::new() };
+    }
     if availability == Availability::Now {
         let fits = |(node, verdict): (&'a Arc<NodeState>, Verdict)| verdict.obstacle.is_none().then_some(node);
         return Assessment { availability, reasons: Vec::new(), fitting: verdicts.into_iter().filter_map(fits).collect() };
@@ -213,8 +237,14 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], pod: &PodShape) -> Assessment<'a>
     let mut reasons: BTreeSet<String> = match availability {
         Availability::Busy => busy_reasons(&obstacles, pod),
         Availability::Never => never_reasons(&obstacles, pod),
-        _ => obstacles.iter().map(|(node, obstacle)| format!("{node}: {obstacle}")).collect(),
+        _ => obstacles.iter().map(|(node, obstacle)| starting_reason(node, obstacle)).collect(),
     };
+    if availability != Availability::Never {
+        reasons.extend(verdicts.iter().filter_map(|(node, verdict)| unreachable_room(node, verdict, pod)));
+    }
+    if availability == Availability::Busy && grows.is_some() {
+        reasons.insert("the cluster can start another node".to_owned());
+    }
     let more = reasons.len().saturating_sub(MOST_REASONS);
     let mut reasons: Vec<String> = std::mem::take(&mut reasons).into_iter().take(MOST_REASONS).collect();
     if more > 0 {
@@ -223,17 +253,45 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], pod: &PodShape) -> Assessment<'a>
     Assessment { availability, reasons, fitting: Vec::new() }
 }
 
+/// Whether a new node of the pool could take the pod, as far as its labels and GPUs tell.
+fn serves(growth: &Growth, pod: &PodShape) -> bool {
+    let pool = &growth.pool;
+    pod.gpu.as_ref().is_some_and(|gpu| *gpu == pool.kind.resource && pod.requests.other(gpu) <= pool.gpus_per_node)
+        && pod.requirements.select("", &pool.labels)
+        && pod.volumes.iter().all(|(_, reach)| *reach == Reach::Anywhere)
+}
+
+/// A node with room that only a volume keeps the pod from.
+fn unreachable_room(node: &NodeState, verdict: &Verdict, pod: &PodShape) -> Option<String> {
+    match &verdict.obstacle {
+        Some(Obstacle::OutOfReach(claim)) if node.usable() && shortage(&node.free, pod).is_none() => {
+            Some(format!("{} has room, but the volume of the storage claim {claim} can't be used there", node.name()))
+        }
+        _ => None,
+    }
+}
+
+/// A claim that waits is the same trouble on every node: it is told once.
+fn starting_reason(node: &str, obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Unbound(_) => obstacle.to_string(),
+        other => format!("{node}: {other}"),
+    }
+}
+
 fn busy_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
     let mut reasons = BTreeSet::new();
-    let (mut gpu_nodes, mut free_gpus, mut wanted) = (0_usize, 0_u64, 0);
+    let (mut gpu_nodes, mut free_gpus, mut held_gpus, mut wanted) = (0_usize, 0_u64, 0_u64, 0);
     for (node, obstacle) in obstacles {
-        let Obstacle::Full { resource, needed, free } = obstacle else { continue };
+        let Obstacle::Full { resource, needed, free, held } = obstacle else { continue };
         if pods_gpu_is(pod, resource) {
             gpu_nodes += 1;
             free_gpus = free.saturating_add(free_gpus);
+            held_gpus = held.saturating_add(held_gpus);
             wanted = *needed;
         } else if pod.gpu.is_some() {
-            reasons.insert(format!("GPU free but not enough {} left on {node}", plain_name(resource)));
+            let no = if *free == 0 { "no" } else { "not enough" };
+            reasons.insert(format!("GPU free but {no} {} left on {node}", plain_name(resource)));
         } else {
             reasons.insert(format!("no node has enough {} left", plain_name(resource)));
         }
@@ -244,6 +302,9 @@ fn busy_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<Stri
             n if n >= wanted => format!("{n} free, but on different nodes"),
             n => format!("only {n} of the {wanted} asked for are free"),
         });
+    }
+    if held_gpus > 0 {
+        reasons.insert(format!("{held_gpus} just taken by others whose servers are starting"));
     }
     reasons
 }
@@ -258,6 +319,9 @@ fn never_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<Str
                     1 => "no node has such a GPU".to_owned(),
                     n => format!("no node has {n} of them"),
                 });
+            }
+            Obstacle::OutOfReach(claim) => {
+                reasons.insert(format!("the volume of the storage claim {claim} can't be used on {node}"));
             }
             Obstacle::TooSmall { resource, needed, .. } => {
                 reasons.insert(format!("no node is large enough for {}", amount(resource, *needed)));

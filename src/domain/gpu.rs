@@ -103,6 +103,16 @@ impl Kind {
     }
 }
 
+/// The vendor of a resource by the domain in its name.
+pub fn vendor_of(resource: &str) -> &'static str {
+    match resource.split('/').next().unwrap_or_default() {
+        "amd.com" => "amd",
+        "gpu.intel.com" => "intel",
+        "habana.ai" => "habana",
+        _ => "nvidia",
+    }
+}
+
 /// What one node offers of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuPool {

@@ -30,10 +30,35 @@ pub struct NodeFacts {
 }
 
 /// What decides whether a node counts as usable, beside the node itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Keys of taints that Berth gives pods a toleration for.
     pub tolerate: Vec<String>,
+    /// Architectures that the images are built for, by the words of the label `kubernetes.io/arch`.
+    pub architectures: Vec<String>,
+    /// Whether nodes that stand for another cluster count.
+    pub virtual_nodes: bool,
+    /// Pools that an autoscaler can grow.
+    pub expandable: Vec<ExpandablePool>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { tolerate: Vec::new(), architectures: vec![AMD64.to_owned()], virtual_nodes: false, expandable: Vec::new() }
+    }
+}
+
+/// What nearly all notebook images are built for.
+pub const AMD64: &str = "amd64";
+
+/// Nodes that an autoscaler can add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpandablePool {
+    pub kind: Arc<Kind>,
+    pub gpus_per_node: u64,
+    pub max_nodes: u64,
+    /// The labels that its nodes have from their first moment on: those of the cloud, not of feature discovery.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// GPUs of one kind on one node. All numbers are units of the kind's resource.
@@ -48,17 +73,29 @@ pub struct NodeGpus {
     pub free: u64,
     /// What would be free if the node were usable.
     pub unusable: u64,
+    /// Of those free, what placeholder pods still sit on.
+    pub reclaimable: u64,
     pub physical: u64,
+}
+
+/// What the pods of one node take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub used: Resources,
+    pub held: Resources,
+    pub reclaimable: Resources,
 }
 
 /// A node as it stands: facts, what is taken, and what that leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeState {
     pub facts: Arc<NodeFacts>,
-    /// Requests of bound, unfinished pods of every namespace.
+    /// Requests of bound, unfinished pods of every namespace, placeholders left out.
     pub used: Resources,
-    /// Promised but not bound: pods that the scheduler nominated to this node.
+    /// Promised but not bound: pods that the scheduler nominated to this node, and Berth's own holds.
     pub held: Resources,
+    /// What placeholder pods request. The scheduler evicts them for any user, so it counts as free.
+    pub reclaimable: Resources,
     /// What is neither used nor held, never below zero.
     pub free: Resources,
     /// Why no pod should be sent here now, in plain words; empty when the node is usable.
@@ -67,13 +104,29 @@ pub struct NodeState {
 }
 
 impl NodeState {
-    pub fn new(facts: Arc<NodeFacts>, used: Resources, held: Resources, policy: &Policy) -> Self {
-        let reasons = unusable_reasons(&facts, policy);
-        let gpus = facts.pools.iter().map(|pool| count(pool, &used, &held, reasons.is_empty())).collect();
+    pub fn new(facts: Arc<NodeFacts>, usage: Usage, policy: &Policy) -> Self {
+        let strange = strangeness(&facts, policy);
+        let hidden = strange.as_ref().is_some_and(Strangeness::is_virtual);
+        let reasons = unusable_reasons(&facts, strange, policy);
+        Self::count(facts, usage, reasons, hidden)
+    }
+
+    /// The same node with more promised on it.
+    pub fn with_held(&self, more: &Resources) -> Self {
+        let mut usage = Usage { used: self.used.clone(), held: self.held.clone(), reclaimable: self.reclaimable.clone() };
+        usage.held.add(more);
+        Self::count(self.facts.clone(), usage, self.reasons.clone(), self.gpus.is_empty())
+    }
+
+    /// `hidden`: its GPUs are not shown at all.
+    fn count(facts: Arc<NodeFacts>, usage: Usage, reasons: Vec<String>, hidden: bool) -> Self {
+        let pools = facts.pools.iter().filter(|_| !hidden);
+        let gpus = pools.map(|pool| count(pool, &usage, reasons.is_empty())).collect();
+        let Usage { used, held, reclaimable } = usage;
         let mut free = facts.allocatable.clone();
         free.subtract(&used);
         free.subtract(&held);
-        Self { facts, used, held, free, reasons, gpus }
+        Self { facts, used, held, reclaimable, free, reasons, gpus }
     }
 
     pub fn name(&self) -> &str {
@@ -90,9 +143,9 @@ impl NodeState {
     }
 }
 
-fn count(pool: &GpuPool, used: &Resources, held: &Resources, usable: bool) -> NodeGpus {
-    let used = used.other(&pool.kind.resource);
-    let held = held.other(&pool.kind.resource);
+fn count(pool: &GpuPool, usage: &Usage, usable: bool) -> NodeGpus {
+    let used = usage.used.other(&pool.kind.resource);
+    let held = usage.held.other(&pool.kind.resource);
     let left = pool.allocatable.saturating_sub(used).saturating_sub(held);
     NodeGpus {
         kind: pool.kind.clone(),
@@ -102,6 +155,7 @@ fn count(pool: &GpuPool, used: &Resources, held: &Resources, usable: bool) -> No
         held,
         free: if usable { left } else { 0 },
         unusable: if usable { 0 } else { left },
+        reclaimable: usage.reclaimable.other(&pool.kind.resource),
         physical: pool.physical,
     }
 }
@@ -114,12 +168,51 @@ pub fn reconfiguring(state: &str) -> String {
     }
 }
 
+/// Why no pod of the hub may ever land on a node, and the label that tells such nodes apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strangeness {
+    pub reason: String,
+    pub label: &'static str,
+    pub value: String,
+}
+
+impl Strangeness {
+    fn is_virtual(&self) -> bool {
+        VIRTUAL.iter().any(|(key, _)| *key == self.label)
+    }
+}
+
+/// Labels of nodes that stand for a whole other cluster: what they offer is not known to be there.
+const VIRTUAL: [(&str, &str); 2] = [("liqo.io/type", "virtual-node"), ("type", "virtual-kubelet")];
+
+/// A notebook is a Linux program built for one architecture. The scheduler knows neither: the pod has to say it.
+pub fn strangeness(facts: &NodeFacts, policy: &Policy) -> Option<Strangeness> {
+    let label = |key: &str| facts.labels.get(key).map(String::as_str);
+    let strange = |reason: String, label, value: &str| Some(Strangeness { reason, label, value: value.to_owned() });
+    if let Some((key, value)) = VIRTUAL.into_iter().find(|(key, value)| label(key) == Some(value))
+        && !policy.virtual_nodes
+    {
+        return strange("stands for another cluster".to_owned(), key, value);
+    }
+    if let Some(system) = label(OS).filter(|system| *system != "linux") {
+        return strange(format!("runs {system}"), OS, system);
+    }
+    let other = |arch: &&str| !policy.architectures.iter().any(|known| known == arch);
+    if let Some(arch) = label(ARCH).filter(other) {
+        return strange(format!("has the architecture {arch}, which the images are not built for"), ARCH, arch);
+    }
+    None
+}
+
+const OS: &str = "kubernetes.io/os";
+const ARCH: &str = "kubernetes.io/arch";
+
 /// Taints that only repeat a condition that has a sentence of its own.
 const CONDITION_TAINTS: [&str; 3] =
     ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
-fn unusable_reasons(facts: &NodeFacts, policy: &Policy) -> Vec<String> {
-    let mut reasons = Vec::new();
+fn unusable_reasons(facts: &NodeFacts, strange: Option<Strangeness>, policy: &Policy) -> Vec<String> {
+    let mut reasons: Vec<String> = strange.into_iter().map(|strange| strange.reason).collect();
     if facts.leaving {
         reasons.push("being deleted".to_owned());
     }
@@ -167,8 +260,9 @@ mod tests {
     }
 
     fn state(facts: NodeFacts, used: u64, held: u64) -> NodeState {
-        let policy = Policy { tolerate: vec!["nvidia.com/gpu".into()] };
-        NodeState::new(Arc::new(facts), taken(used), taken(held), &policy)
+        let policy = Policy { tolerate: vec!["nvidia.com/gpu".into()], ..Policy::default() };
+        let usage = Usage { used: taken(used), held: taken(held), reclaimable: Resources::default() };
+        NodeState::new(Arc::new(facts), usage, &policy)
     }
 
     fn numbers(state: &NodeState) -> (u64, u64, u64, u64, u64, u64) {

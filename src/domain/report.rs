@@ -41,6 +41,8 @@ struct KindRow<'a> {
     held: u64,
     unhealthy: u64,
     unusable: u64,
+    /// Of those free, what placeholder pods sit on until somebody comes.
+    reclaimable: u64,
     largest_free: u64,
     pending: u64,
     physical: u64,
@@ -89,6 +91,7 @@ impl<'a> GpuReport<'a> {
             held: count.held,
             unhealthy: count.unhealthy,
             unusable: count.unusable,
+            reclaimable: count.reclaimable,
             largest_free: count.largest_free,
             pending: count.pending,
             physical: count.physical,

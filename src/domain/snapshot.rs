@@ -4,26 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::gpu::Kind;
-use super::node::NodeState;
+use super::gpu::{KNOWN_RESOURCES, Kind};
+use super::node::{ExpandablePool, NodeState, Policy, strangeness};
+use super::quota::Quota;
 use super::resources::Resources;
-use super::selector::NodeRequirements;
+use super::selector::{NodeRequirements, Requirement};
+use super::server::Server;
+use super::storage::Claim;
 
 /// A pod that waits for a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingPod {
     pub requests: Resources,
     pub requirements: NodeRequirements,
-}
-
-/// The phase of a claim in the hub's namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimPhase {
-    Bound,
-    Pending,
-    Lost,
-    /// Being deleted: no new pod may use it.
-    Leaving,
 }
 
 /// GPUs that unbound pods ask for, all of pods that accept the same kinds.
@@ -49,6 +42,48 @@ pub struct KindCount {
     pub pending: u64,
     /// Cards, where `total` counts shares or slices.
     pub physical: u64,
+    /// Of those free, what placeholder pods still sit on.
+    pub reclaimable: u64,
+}
+
+impl KindCount {
+    fn none(kind: Arc<Kind>) -> Self {
+        Self {
+            kind,
+            total: 0,
+            free: 0,
+            used: 0,
+            held: 0,
+            unhealthy: 0,
+            unusable: 0,
+            largest_free: 0,
+            pending: 0,
+            physical: 0,
+            reclaimable: 0,
+        }
+    }
+}
+
+/// What an autoscaler could still add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Growth {
+    pub pool: ExpandablePool,
+    /// Nodes of the pool that exist.
+    pub nodes: u64,
+}
+
+impl Growth {
+    pub fn can_grow(&self) -> bool {
+        self.nodes < self.pool.max_nodes
+    }
+}
+
+/// What the source said, beside the nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    pub servers: Vec<Arc<Server>>,
+    pub claims: Option<BTreeMap<String, Claim>>,
+    pub quotas: Vec<Quota>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +101,15 @@ pub struct Snapshot {
     /// Names of GPU-like resources that no rule knows, sorted.
     pub unclassified: Vec<Arc<str>>,
     /// Claims of the hub's namespace; `None` where the source holds no claim at all and nothing can be checked.
-    pub claims: Option<BTreeMap<String, ClaimPhase>>,
+    pub claims: Option<BTreeMap<String, Claim>>,
+    /// Quotas of the hub's namespace.
+    pub quotas: Vec<Quota>,
+    /// The hub's servers that are in the cluster or on their way there, sorted by user and name.
+    pub servers: Vec<Arc<Server>>,
+    /// What every pod of the hub must require, so that it stays off nodes on which it could not run. Empty where all
+    /// nodes are alike, as in nearly every cluster.
+    pub keep_off: Vec<Requirement>,
+    pub growth: Vec<Growth>,
 }
 
 impl Snapshot {
@@ -75,20 +118,59 @@ impl Snapshot {
         generation: u64,
         nodes: Vec<Arc<NodeState>>,
         pending: &[&PendingPod],
-        claims: Option<BTreeMap<String, ClaimPhase>>,
+        surroundings: Surroundings,
+        policy: &Policy,
     ) -> Self {
         let mut unclassified: Vec<Arc<str>> = nodes.iter().flat_map(|node| node.facts.unclassified.iter().cloned()).collect();
         unclassified.sort();
         unclassified.dedup();
         let gpu_nodes: Vec<_> = nodes.iter().filter(|node| !node.gpus.is_empty()).cloned().collect();
+        let growth: Vec<Growth> = policy.expandable.iter().map(|pool| growth(pool, &nodes)).collect();
+        let mut kinds = sum_kinds(&gpu_nodes);
+        for Growth { pool, .. } in &growth {
+            kinds.entry(pool.kind.id.clone()).or_insert_with(|| KindCount::none(pool.kind.clone()));
+        }
         let demand = sum_demand(&gpu_nodes, pending);
-        let kinds = count_kinds(&gpu_nodes, &demand);
-        Self { generation, nodes, gpu_nodes, kinds, demand, unclassified, claims }
+        add_pending(&mut kinds, &demand);
+        let kinds = kinds.into_values().collect();
+        let keep_off = keep_off(&nodes, policy);
+        let Surroundings { servers, claims, quotas } = surroundings;
+        Self { generation, nodes, gpu_nodes, kinds, demand, unclassified, claims, quotas, servers, keep_off, growth }
+    }
+
+    /// The same moment with more promised: what is held by node, and the servers that were promised and are not seen yet.
+    pub fn with_promises<'a>(&self, held: impl Iterator<Item = (&'a str, &'a Resources)>, servers: Vec<Arc<Server>>) -> Self {
+        let mut snapshot = self.clone();
+        for (name, more) in held {
+            for nodes in [&mut snapshot.nodes, &mut snapshot.gpu_nodes] {
+                if let Ok(at) = nodes.binary_search_by(|node| node.name().cmp(name))
+                    && let Some(node) = nodes.get_mut(at)
+                {
+                    *node = Arc::new(node.with_held(more));
+                }
+            }
+        }
+        let mut kinds = sum_kinds(&snapshot.gpu_nodes);
+        for count in &self.kinds {
+            let known = kinds.entry(count.kind.id.clone()).or_insert_with(|| KindCount::none(count.kind.clone()));
+            known.pending = count.pending;
+        }
+        snapshot.kinds = kinds.into_values().collect();
+        snapshot.servers.extend(servers);
+        snapshot.servers.sort_by(|a, b| a.owner().cmp(&b.owner()));
+        snapshot
     }
 
     pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
         let at = self.nodes.binary_search_by(|node| node.name().cmp(name)).ok()?;
         self.nodes.get(at)
+    }
+
+    /// How many GPUs, slices or shares of any kind these requests ask for.
+    pub fn gpus_of(&self, requests: &Resources) -> u64 {
+        let seen = |name: &str| self.kinds.iter().any(|count| *count.kind.resource == *name);
+        let gpus = requests.other.iter().filter(|(name, _)| KNOWN_RESOURCES.contains(&name.as_ref()) || seen(name));
+        gpus.fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     pub fn kind(&self, id: &str) -> Option<&KindCount> {
@@ -102,21 +184,10 @@ impl Snapshot {
     }
 }
 
-fn count_kinds(nodes: &[Arc<NodeState>], demand: &[Demand]) -> Vec<KindCount> {
+fn sum_kinds(nodes: &[Arc<NodeState>]) -> BTreeMap<String, KindCount> {
     let mut kinds: BTreeMap<String, KindCount> = BTreeMap::new();
     for gpu in nodes.iter().flat_map(|node| &node.gpus) {
-        let count = kinds.entry(gpu.kind.id.clone()).or_insert_with(|| KindCount {
-            kind: gpu.kind.clone(),
-            total: 0,
-            free: 0,
-            used: 0,
-            held: 0,
-            unhealthy: 0,
-            unusable: 0,
-            largest_free: 0,
-            pending: 0,
-            physical: 0,
-        });
+        let count = kinds.entry(gpu.kind.id.clone()).or_insert_with(|| KindCount::none(gpu.kind.clone()));
         // Cards of one product may report slightly different sizes: the smallest is what every one of them has.
         if smaller(gpu.kind.memory_mib, count.kind.memory_mib) {
             count.kind = gpu.kind.clone();
@@ -130,11 +201,16 @@ fn count_kinds(nodes: &[Arc<NodeState>], demand: &[Demand]) -> Vec<KindCount> {
             (&mut count.unhealthy, gpu.unhealthy),
             (&mut count.unusable, gpu.unusable),
             (&mut count.physical, gpu.physical),
+            (&mut count.reclaimable, gpu.reclaimable),
         ] {
             *sum = sum.saturating_add(more);
         }
         count.largest_free = count.largest_free.max(gpu.free);
     }
+    kinds
+}
+
+fn add_pending(kinds: &mut BTreeMap<String, KindCount>, demand: &[Demand]) {
     for demand in demand {
         for id in &demand.kinds {
             if let Some(count) = kinds.get_mut(id) {
@@ -142,7 +218,21 @@ fn count_kinds(nodes: &[Arc<NodeState>], demand: &[Demand]) -> Vec<KindCount> {
             }
         }
     }
-    kinds.into_values().collect()
+}
+
+fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>]) -> Growth {
+    let belongs = |node: &&Arc<NodeState>| pool.labels.iter().all(|(key, value)| node.facts.labels.get(key) == Some(value));
+    Growth { pool: pool.clone(), nodes: nodes.iter().filter(belongs).count() as u64 }
+}
+
+/// One requirement for each label by which nodes are strange, with all the values to stay away from. `NotIn` also takes
+/// nodes without the label.
+fn keep_off(nodes: &[Arc<NodeState>], policy: &Policy) -> Vec<Requirement> {
+    let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for strange in nodes.iter().filter_map(|node| strangeness(&node.facts, policy)) {
+        labels.entry(strange.label).or_default().insert(strange.value);
+    }
+    labels.into_iter().map(|(label, values)| Requirement::not_in(label, values.into_iter().collect())).collect()
 }
 
 fn sum_demand(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<Demand> {

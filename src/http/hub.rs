@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::{Service, View, json, openapi};
 use crate::domain::base::Base;
 use crate::profiles::User;
-use crate::profiles::offer::{Offer, offers};
+use crate::profiles::offer::{Context, Offer, offers};
 use crate::profiles::refusal::Refusal;
 use crate::spawn::{self, SpawnAnswer};
 
@@ -22,12 +22,16 @@ const LARGEST_BODY: usize = 256 * 1024;
 pub struct ProfileListCall {
     user: User,
     #[serde(default)]
+    server: String,
+    #[serde(default)]
     base: Base,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct SpawnOptionsCall {
     user: User,
+    #[serde(default)]
+    server: String,
     #[serde(default)]
     base: Base,
     /// Anything at all: it is a user's, and is read by itself so that what is wrong with it is told to the user.
@@ -57,13 +61,13 @@ struct Fallback {
     patch: spawn::patch::SpawnPatch,
 }
 
-/// The list of one user, the same for the hub, for people and for the command line.
-pub fn list_profiles(view: &View, prefix: &str, user: &User, base: &Base) -> Result<ProfileList, Problem> {
+/// The list of one user, the same for the hub, for people and for the command line. `server` is the one asked for.
+pub fn list_profiles(view: &View, prefix: &str, user: &User, server: &str, base: &Base) -> Result<ProfileList, Problem> {
     Ok(ProfileList {
         generation: view.snapshot.as_ref().map_or(0, |snapshot| snapshot.generation),
         observed_at: view.freshness.observed_at.clone(),
         stale: view.freshness.stale,
-        profiles: offers(&view.context(prefix), user, base)?,
+        profiles: offers(&view.context(prefix, server), user, base)?,
     })
 }
 
@@ -83,8 +87,8 @@ pub async fn profile_list(
 ) -> Result<impl Responder, Problem> {
     admit_hub(&service, &request)?;
     let call: ProfileListCall = read(body).await?;
-    let view = service.view();
-    let list = list_profiles(&view, &service.prefix, &call.user, &call.base)?;
+    let view = service.view_of(&(call.user.name.clone(), call.server.clone()));
+    let list = list_profiles(&view, &service.prefix, &call.user, &call.server, &call.base)?;
     let fallback = fallback(&view, &list);
     service.base.send_if_modified(|last| last.replace(call.base.clone()).as_ref() != Some(&call.base));
     Ok(json(&HubProfileList { list, fallback }))
@@ -107,18 +111,26 @@ pub async fn spawn_options(
 ) -> Result<impl Responder, Problem> {
     admit_hub(&service, &request)?;
     let call: SpawnOptionsCall = read(body).await?;
-    let view = service.view();
     let options = call.options.as_deref().map_or("null", RawValue::get);
-    let options =
+    let options: Value =
         serde_json::from_str(options).map_err(|_| Refusal::Malformed("The spawn options are not a map of words.".to_owned()))?;
-    let answer = patch(&view, &service.prefix, &call.user, &call.base, &options)?;
+    let catalogue = service.catalogue.borrow().clone();
+    let freshness = service.inventory.health.freshness();
+    let owner = (call.user.name.clone(), call.server.clone());
+    let (mut answer, hold) = service.holds.reserve(owner, &catalogue.namespace, |snapshot, id| {
+        let context =
+            Context { snapshot, freshness: &freshness, catalogue: &catalogue, prefix: &service.prefix, server: &call.server };
+        spawn::answer(&context, &call.user, &call.base, &options, Some(id)).map_err(Problem::from)
+    })?;
+    answer.hold = hold;
     tracing::info!(user = call.user.name, profile = answer.profile, summary = answer.summary, "patch handed out");
     Ok(json(&answer))
 }
 
-/// The answer to a choice, the same for the hub and for the command line.
+/// The answer to a choice as the command line gives it: nothing is reserved.
 pub fn patch(view: &View, prefix: &str, user: &User, base: &Base, options: &Value) -> Result<SpawnAnswer, Problem> {
-    Ok(spawn::answer(&view.context(prefix), user, base, options)?)
+    let (answer, _) = spawn::answer(&view.context(prefix, ""), user, base, options, None)?;
+    Ok(answer)
 }
 
 /// The default profile, if it is fit for everyone at any time: no GPU, open to all. It asks nothing of the user, and it
@@ -131,7 +143,7 @@ fn fallback(view: &View, list: &ProfileList) -> Option<Fallback> {
     }
     let mut offer = list.profiles.iter().find(|offer| offer.slug == profile.slug)?.clone();
     offer.profile_options.clear();
-    Some(Fallback { profile: offer, patch: spawn::fallback_patch(&view.context(""), profile) })
+    Some(Fallback { profile: offer, patch: spawn::fallback_patch(&view.context("", ""), profile) })
 }
 
 async fn read<T: DeserializeOwned>(body: web::Payload) -> Result<T, Problem> {

@@ -25,7 +25,7 @@ async fn readyz(service: web::Data<Service>, stopping: web::Data<Stopping>) -> R
     if stopping.0.load(Ordering::Relaxed) {
         return Err(Problem::new(503, "stopping", "Berth is stopping."));
     }
-    if service.inventory.snapshot().is_none() {
+    if service.holds.snapshot().is_none() {
         return Err(Problem::new(503, "no-inventory", "The cluster has not been listed yet."));
     }
     Ok("ok\n")

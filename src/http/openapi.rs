@@ -141,6 +141,8 @@ pub struct Details {
     kinds: Vec<KindDetails>,
     reasons: Vec<String>,
     image: String,
+    /// Whether a spawn would not be refused at once
+    pickable: bool,
     /// Whether a server that finds nothing free waits for it
     waits: bool,
     /// At most so long; null: as the hub has it
@@ -157,6 +159,8 @@ pub struct Details {
 pub struct KindState {
     text: String,
     availability: Availability,
+    /// Whether a spawn would not be refused at once
+    pickable: bool,
     #[schema(required = false)]
     reasons: Vec<String>,
     /// GPUs that others ask for already, without having got them
@@ -181,6 +185,8 @@ pub struct NodeChoice {
 pub struct ChoiceState {
     text: String,
     availability: Availability,
+    /// Whether a spawn would not be refused at once
+    pickable: bool,
     #[schema(required = false)]
     reasons: Vec<String>,
 }
@@ -262,6 +268,8 @@ pub struct KindRow {
     held: u64,
     unhealthy: u64,
     unusable: u64,
+    /// Of those free, what placeholder pods sit on until somebody comes
+    reclaimable: u64,
     /// The most that one pod can get
     largest_free: u64,
     /// What unbound pods ask for

@@ -31,6 +31,8 @@ impl From<Refusal> for Problem {
         let (status, reason) = match &refusal {
             Refusal::Malformed(_) => (400, "malformed"),
             Refusal::NotAllowed(_) => (403, "not-allowed"),
+            Refusal::OverLimit(_) => (403, "over-limit"),
+            Refusal::OverQuota(_) => (409, "over-quota"),
             Refusal::Full(_) => (409, "full"),
             Refusal::UnknownProfile(_) => (422, "unknown-profile"),
             Refusal::UnknownOption(_) => (422, "unknown-option"),

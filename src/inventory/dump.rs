@@ -8,12 +8,14 @@ use serde_json::Value;
 use thiserror::Error;
 use tracing::warn;
 
-use super::facts::{self, Decoded, PodFacts};
+use super::facts::{self, Decoded};
 use super::health::Health;
 use super::index::{Change, Index, Update};
+use super::pods::{self, PodFacts};
+use super::storage::{self, ClaimFacts, ClassFacts, VolumeFacts};
 use super::watch::Kind;
 use crate::domain::node::NodeFacts;
-use crate::domain::snapshot::ClaimPhase;
+use crate::domain::quota::Quota;
 
 #[derive(Debug, Error)]
 pub enum DumpError {
@@ -32,16 +34,19 @@ struct List {
 
 /// Reads a whole dump into an index of its own. Claims count only in the hub's namespace.
 pub fn read(text: &str, namespace: &str, health: &Health) -> Result<Index, DumpError> {
-    let mut objects = Objects { namespace, health, nodes: Vec::new(), pods: Vec::new(), claims: Vec::new(), claimless: true };
+    let mut objects = Objects::new(namespace, health);
     for item in items(text)? {
         objects.take(item);
     }
     if objects.nodes.is_empty() {
         return Err(DumpError::NoNodes);
     }
-    let mut index = Index::default();
+    let mut index = Index::new(namespace);
     index.apply(Change::Nodes(Update::All(objects.nodes)));
     index.apply(Change::Pods(Update::All(objects.pods)));
+    index.apply(Change::Volumes(Update::All(objects.volumes)));
+    index.apply(Change::Classes(Update::All(objects.classes)));
+    index.apply(Change::Quotas(Update::All(objects.quotas)));
     if objects.claimless {
         index.forget_claims();
     } else {
@@ -65,21 +70,43 @@ struct Objects<'a> {
     health: &'a Health,
     nodes: Vec<(String, NodeFacts)>,
     pods: Vec<(String, PodFacts)>,
-    claims: Vec<(String, ClaimPhase)>,
+    claims: Vec<(String, ClaimFacts)>,
     claimless: bool,
+    volumes: Vec<(String, VolumeFacts)>,
+    classes: Vec<(String, ClassFacts)>,
+    quotas: Vec<(String, Quota)>,
 }
 
-impl Objects<'_> {
+impl<'a> Objects<'a> {
+    fn new(namespace: &'a str, health: &'a Health) -> Self {
+        Self {
+            namespace,
+            health,
+            nodes: Vec::new(),
+            pods: Vec::new(),
+            claims: Vec::new(),
+            claimless: true,
+            volumes: Vec::new(),
+            classes: Vec::new(),
+            quotas: Vec::new(),
+        }
+    }
+
     fn take(&mut self, item: Value) {
+        let ours = item.pointer("/metadata/namespace").and_then(Value::as_str) == Some(self.namespace);
+        let health = self.health;
         match item.get("kind").and_then(Value::as_str) {
-            Some("Node") => keep(&mut self.nodes, Kind::Nodes, self.health, item, facts::node),
-            Some("Pod") => keep(&mut self.pods, Kind::Pods, self.health, item, facts::pod),
+            Some("Node") => keep(&mut self.nodes, Kind::Nodes, health, item, facts::node),
+            Some("Pod") => keep(&mut self.pods, Kind::Pods, health, item, pods::pod),
             Some("PersistentVolumeClaim") => {
                 self.claimless = false;
-                if item.pointer("/metadata/namespace").and_then(Value::as_str) == Some(self.namespace) {
-                    keep(&mut self.claims, Kind::Claims, self.health, item, facts::claim);
+                if ours {
+                    keep(&mut self.claims, Kind::Claims, health, item, storage::claim);
                 }
             }
+            Some("PersistentVolume") => keep(&mut self.volumes, Kind::Volumes, health, item, storage::volume),
+            Some("StorageClass") => keep(&mut self.classes, Kind::Classes, health, item, storage::class),
+            Some("ResourceQuota") if ours => keep(&mut self.quotas, Kind::Quotas, health, item, facts::quota),
             _ => {}
         }
     }

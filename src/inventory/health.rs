@@ -12,7 +12,7 @@ use crate::domain::report::Freshness;
 /// After so long without a sign of life the numbers are called old. The apiserver is asked every ten seconds.
 pub const STALE_AFTER: Duration = Duration::from_secs(30);
 
-/// Counters and signs of life of the three watches. Shared by the watches, which write it, and the HTTP side.
+/// Counters and signs of life of the watches. Shared by the watches, which write it, and the HTTP side.
 #[derive(Debug, Default)]
 pub struct Health {
     watches: [WatchHealth; Kind::ALL.len()],
@@ -87,7 +87,7 @@ impl Health {
     pub fn age(&self) -> Option<Duration> {
         let heartbeat = self.heartbeat.lock().ok().and_then(|last| *last);
         let mut oldest: Option<Instant> = None;
-        for kind in Kind::ALL {
+        for kind in Kind::NEEDED {
             let heard = *self.heard_of(kind)?;
             // An open stream is silent when nothing happens: then the heartbeat speaks for it.
             let known = if heard.live { heard.last.max(heartbeat) } else { heard.last }?;

@@ -6,10 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::facts::PodFacts;
-use crate::domain::node::{NodeFacts, NodeState, Policy};
+use super::pods::{Place, PodFacts};
+use super::storage::{ClaimFacts, ClassFacts, Storage, VolumeFacts};
+use crate::domain::node::{NodeFacts, NodeState, Policy, Usage};
+use crate::domain::quota::Quota;
 use crate::domain::resources::Resources;
-use crate::domain::snapshot::{ClaimPhase, PendingPod, Snapshot};
+use crate::domain::server::Server;
+use crate::domain::snapshot::{PendingPod, Snapshot, Surroundings};
 
 /// News of one kind of object.
 #[derive(Debug)]
@@ -24,21 +27,21 @@ pub enum Update<F> {
 pub enum Change {
     Nodes(Update<NodeFacts>),
     Pods(Update<PodFacts>),
-    Claims(Update<ClaimPhase>),
-}
-
-/// What the pods of one node take.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Usage {
-    used: Resources,
-    held: Resources,
+    Claims(Update<ClaimFacts>),
+    Volumes(Update<VolumeFacts>),
+    Classes(Update<ClassFacts>),
+    Quotas(Update<Quota>),
 }
 
 #[derive(Debug, Default)]
 pub struct Index {
+    /// Where the hub spawns: servers of other hubs are not ours.
+    namespace: String,
     nodes: BTreeMap<Arc<str>, Arc<NodeFacts>>,
     pods: HashMap<String, PodFacts>,
-    claims: Option<BTreeMap<String, ClaimPhase>>,
+    servers: BTreeMap<String, Arc<Server>>,
+    storage: Storage,
+    quotas: BTreeMap<String, Quota>,
     usage: HashMap<Arc<str>, Usage>,
     states: BTreeMap<Arc<str>, Arc<NodeState>>,
     /// Nodes whose state no longer follows from their facts and usage.
@@ -46,7 +49,8 @@ pub struct Index {
     listed: Listed,
 }
 
-/// Which kinds have been listed at least once. Before all have, a count would be a guess.
+/// Which kinds have been listed at least once. Before these have, a count would be a guess; without the others there is
+/// only less to say.
 #[derive(Debug, Default)]
 struct Listed {
     nodes: bool,
@@ -55,15 +59,25 @@ struct Listed {
 }
 
 impl Index {
+    pub fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), ..Self::default() }
+    }
+
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Nodes(update) => self.apply_nodes(update),
             Change::Pods(update) => self.apply_pods(update),
-            Change::Claims(update) => self.apply_claims(update),
+            Change::Claims(update) => {
+                self.listed.claims = true;
+                apply(self.storage.claims.get_or_insert_default(), update);
+            }
+            Change::Volumes(update) => apply(self.storage.volumes.get_or_insert_default(), update),
+            Change::Classes(update) => apply(self.storage.classes.get_or_insert_default(), update),
+            Change::Quotas(update) => apply(&mut self.quotas, update),
         }
     }
 
-    /// Whether every kind has been listed.
+    /// Whether every kind that counts has been listed.
     pub fn complete(&self) -> bool {
         self.listed.nodes && self.listed.pods && self.listed.claims
     }
@@ -73,9 +87,8 @@ impl Index {
         for name in std::mem::take(&mut self.dirty) {
             match self.nodes.get(&name) {
                 Some(facts) => {
-                    let (used, held) =
-                        self.usage.get(&name).map(|usage| (usage.used.clone(), usage.held.clone())).unwrap_or_default();
-                    let state = NodeState::new(facts.clone(), used, held, policy);
+                    let usage = self.usage.get(&name).cloned().unwrap_or_default();
+                    let state = NodeState::new(facts.clone(), usage, policy);
                     self.states.insert(name, Arc::new(state));
                 }
                 None => {
@@ -86,12 +99,17 @@ impl Index {
         let waiting: Vec<&PendingPod> = self
             .pods
             .values()
-            .filter_map(|pod| match pod {
-                PodFacts::Waiting { pod, .. } => Some(pod.as_ref()),
-                PodFacts::Bound { .. } => None,
+            .filter_map(|pod| match &pod.place {
+                Place::Waiting { pod, .. } => Some(pod.as_ref()),
+                Place::Bound { .. } => None,
             })
             .collect();
-        Snapshot::new(generation, self.states.values().cloned().collect(), &waiting, self.claims.clone())
+        let mut servers: Vec<Arc<Server>> =
+            self.servers.values().filter(|server| server.hub == self.namespace).cloned().collect();
+        servers.sort_by(|a, b| a.owner().cmp(&b.owner()));
+        let surroundings =
+            Surroundings { servers, claims: self.storage.claims(), quotas: self.quotas.values().cloned().collect() };
+        Snapshot::new(generation, self.states.values().cloned().collect(), &waiting, surroundings, policy)
     }
 
     /// Makes every node be counted anew, after the policy changed.
@@ -128,6 +146,7 @@ impl Index {
                 self.listed.pods = true;
                 self.dirty.extend(self.usage.drain().map(|(name, _)| name));
                 self.pods = HashMap::with_capacity(pods.len());
+                self.servers.clear();
                 for (key, pod) in pods {
                     // A list made by hand may name a pod twice.
                     self.remove_pod(&key);
@@ -145,69 +164,57 @@ impl Index {
     }
 
     fn set_pod(&mut self, key: String, pod: PodFacts) {
-        if let Some((node, take)) = place(&pod) {
+        if let Some((node, take, requests)) = taking(&pod.place) {
             self.dirty.insert(node.clone());
-            let usage = self.usage.entry(node.clone()).or_default();
-            match take {
-                Take::Used(requests) => usage.used.add(requests),
-                Take::Held(requests) => usage.held.add(requests),
-            }
+            take(self.usage.entry(node.clone()).or_default()).add(requests);
+        }
+        if let Some(server) = &pod.server {
+            self.servers.insert(key.clone(), server.clone());
         }
         self.pods.insert(key, pod);
     }
 
     fn remove_pod(&mut self, key: &str) {
         let Some(pod) = self.pods.remove(key) else { return };
-        let Some((node, take)) = place(&pod) else { return };
+        self.servers.remove(key);
+        let Some((node, take, requests)) = taking(&pod.place) else { return };
         self.dirty.insert(node.clone());
         if let Some(usage) = self.usage.get_mut(node) {
-            match take {
-                Take::Used(requests) => usage.used.subtract(requests),
-                Take::Held(requests) => usage.held.subtract(requests),
-            }
+            take(usage).subtract(requests);
             if *usage == Usage::default() {
                 self.usage.remove(node);
             }
         }
     }
 
-    fn apply_claims(&mut self, update: Update<ClaimPhase>) {
-        match update {
-            Update::All(claims) => {
-                self.listed.claims = true;
-                self.claims = Some(claims.into_iter().map(|(key, phase)| (claim_name(&key), phase)).collect());
-            }
-            Update::Set(key, phase) => {
-                self.claims.get_or_insert_default().insert(claim_name(&key), phase);
-            }
-            Update::Gone(key) => {
-                if let Some(claims) = &mut self.claims {
-                    claims.remove(&claim_name(&key));
-                }
-            }
-        }
-    }
-
     /// Says that the source holds no claims at all, so that none is known to be missing.
     pub fn forget_claims(&mut self) {
-        self.claims = None;
+        self.storage.claims = None;
         self.listed.claims = true;
     }
 }
 
-enum Take<'a> {
-    Used(&'a Resources),
-    Held(&'a Resources),
-}
+type Account = fn(&mut Usage) -> &mut Resources;
 
-fn place(pod: &PodFacts) -> Option<(&Arc<str>, Take<'_>)> {
-    match pod {
-        PodFacts::Bound { node, requests } => Some((node, Take::Used(requests))),
-        PodFacts::Waiting { nominated, pod } => Some((nominated.as_ref()?, Take::Held(&pod.requests))),
+/// On which node a pod takes what, and on which account of the node that goes.
+fn taking(place: &Place) -> Option<(&Arc<str>, Account, &Resources)> {
+    match place {
+        Place::Bound { node, requests, reclaimable: true } => Some((node, |usage| &mut usage.reclaimable, requests)),
+        Place::Bound { node, requests, .. } => Some((node, |usage| &mut usage.used, requests)),
+        Place::Waiting { nominated, pod } => Some((nominated.as_ref()?, |usage| &mut usage.held, &pod.requests)),
     }
 }
 
-/// Claims are those of one namespace: the name alone tells them apart.
-fn claim_name(key: &str) -> String {
-    key.rsplit('/').next().unwrap_or(key).to_owned()
+/// Objects of the whole cluster, or of one namespace: either way the name alone tells them apart.
+fn apply<F>(facts: &mut BTreeMap<String, F>, update: Update<F>) {
+    let name = |key: &str| key.rsplit('/').next().unwrap_or(key).to_owned();
+    match update {
+        Update::All(all) => *facts = all.into_iter().map(|(key, fact)| (name(&key), fact)).collect(),
+        Update::Set(key, fact) => {
+            facts.insert(name(&key), fact);
+        }
+        Update::Gone(key) => {
+            facts.remove(&name(&key));
+        }
+    }
 }

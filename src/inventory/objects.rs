@@ -19,7 +19,26 @@ pub struct Metadata {
     pub namespace: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub annotations: Annotations,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub creation_timestamp: String,
     pub deletion_timestamp: Option<IgnoredAny>,
+}
+
+/// Those that Berth and KubeSpawner put on a server's pod. Others may be long, and are passed over.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Annotations {
+    #[serde(rename = "hub.jupyter.org/username")]
+    pub user: Option<String>,
+    #[serde(rename = "hub.jupyter.org/servername")]
+    pub server: Option<String>,
+    /// The namespace of the hub that made the pod.
+    #[serde(rename = "berth/hub")]
+    pub hub: Option<String>,
+    #[serde(rename = "berth/hold")]
+    pub hold: Option<String>,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -58,6 +77,8 @@ pub struct Condition {
     #[serde(rename = "type")]
     pub name: String,
     pub status: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub message: String,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -97,6 +118,7 @@ pub struct PodSpec {
     pub tolerations: Vec<Toleration>,
     #[serde(deserialize_with = "null_is_default")]
     pub scheduling_gates: Vec<IgnoredAny>,
+    pub priority: Option<i64>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -106,6 +128,8 @@ pub struct PodStatus {
     pub phase: String,
     #[serde(deserialize_with = "null_is_default")]
     pub nominated_node_name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub conditions: Vec<Condition>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -151,7 +175,18 @@ pub struct RequiredTerms {
 pub struct Claim {
     pub metadata: Metadata,
     #[serde(default, deserialize_with = "null_is_default")]
+    pub spec: ClaimSpec,
+    #[serde(default, deserialize_with = "null_is_default")]
     pub status: ClaimStatus,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClaimSpec {
+    #[serde(deserialize_with = "null_is_default")]
+    pub volume_name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub storage_class_name: String,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -159,6 +194,79 @@ pub struct Claim {
 pub struct ClaimStatus {
     #[serde(deserialize_with = "null_is_default")]
     pub phase: String,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Volume {
+    pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub spec: VolumeSpec,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VolumeSpec {
+    #[serde(deserialize_with = "null_is_default")]
+    pub node_affinity: VolumeAffinity,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct VolumeAffinity {
+    #[serde(deserialize_with = "null_is_default")]
+    pub required: RequiredTerms,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageClass {
+    pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub volume_binding_mode: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub allowed_topologies: Vec<Topology>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Topology {
+    #[serde(deserialize_with = "null_is_default")]
+    pub match_label_expressions: Vec<TopologyLabel>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct TopologyLabel {
+    pub key: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub values: Vec<String>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct ResourceQuota {
+    pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub spec: QuotaSpec,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub status: QuotaStatus,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct QuotaSpec {
+    #[serde(deserialize_with = "null_is_default")]
+    pub hard: Amounts,
+    #[serde(deserialize_with = "null_is_default")]
+    pub scopes: Vec<IgnoredAny>,
+    pub scope_selector: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct QuotaStatus {
+    #[serde(deserialize_with = "null_is_default")]
+    pub hard: Amounts,
+    #[serde(deserialize_with = "null_is_default")]
+    pub used: Amounts,
 }
 
 /// Quantities by resource name, unparsed: one that is garbage is skipped alone, not with its whole object.

@@ -37,21 +37,32 @@ const WATCH_SECONDS: u32 = 290;
 /// are no load.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Between looks whether a right that Berth can do without has been given meanwhile.
+const MISSING_PAUSE: Duration = Duration::from_secs(60);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Nodes,
     Pods,
     Claims,
+    Volumes,
+    Classes,
+    Quotas,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Nodes, Self::Pods, Self::Claims];
+    pub const ALL: [Self; 6] = [Self::Nodes, Self::Pods, Self::Claims, Self::Volumes, Self::Classes, Self::Quotas];
+    /// Those that the numbers are made of. Without the others Berth knows less of why a pod may wait, and goes on.
+    pub const NEEDED: [Self; 3] = [Self::Nodes, Self::Pods, Self::Claims];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Nodes => "nodes",
             Self::Pods => "pods",
             Self::Claims => "persistentvolumeclaims",
+            Self::Volumes => "persistentvolumes",
+            Self::Classes => "storageclasses",
+            Self::Quotas => "resourcequotas",
         }
     }
 }
@@ -84,6 +95,13 @@ enum WatchError {
     Refused(String),
     #[error("Berth is stopping")]
     Stopping,
+}
+
+impl WatchError {
+    /// The account lacks the right, or the cluster the resource.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Request(kube::Error::Api(status)) if [403, 404].contains(&status.code))
+    }
 }
 
 #[derive(Deserialize)]
@@ -143,6 +161,7 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
             .without_max_times();
         let mut pause = pauses.build();
         let mut version = None;
+        let mut missing = false;
         loop {
             let mut opened = false;
             let error = match self.follow(&client, &changes, &health, &mut version, &mut opened).await {
@@ -155,6 +174,14 @@ impl<O: DeserializeOwned, F> Watch<O, F> {
                 Err(WatchError::Stopping) => return,
                 Err(error) => error,
             };
+            if !Kind::NEEDED.contains(&self.kind) && error.is_refusal() {
+                if !missing {
+                    warn!(kind = self.kind.name(), %error, "not to be had, going on without");
+                }
+                missing = true;
+                tokio::time::sleep(MISSING_PAUSE).await;
+                continue;
+            }
             health.restarted(self.kind);
             // A watch that had been open is a new loss, not one more try. A server that forgets is asked ever less often.
             if opened && !matches!(error, WatchError::Expired) {

@@ -89,7 +89,7 @@ fn kinds(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Ch
     choices
 }
 
-/// Counts that some node could serve. What no node ever can is not offered, unless that would leave nothing to say.
+/// Counts that some node could serve and the user may hold. What can never be is not offered.
 fn counts(gpu: &GpuRequest, states: &BTreeMap<String, KindState>) -> Vec<Choice> {
     let choice = |count: &u32| {
         let state = states.get(ANY_KIND)?.counts.get(&count.to_string())?;

@@ -11,10 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::User;
 use super::choices::{OptionOffer, gpu_nodes, options};
+use super::limits::Allowance;
 use super::plan::{Request, allowed_kinds, default_count, plan};
 use super::refusal::Refusal;
 use super::slug;
-use super::survey::{KindState, survey};
+use super::survey::{KindState, pickable, survey};
 use crate::catalogue::{Catalogue, Profile, SharedCodeUse, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::Availability;
@@ -47,6 +48,8 @@ pub struct Details {
     pub kinds: Vec<KindDetails>,
     pub reasons: Vec<String>,
     pub image: String,
+    /// Whether a spawn would not be refused at once.
+    pub pickable: bool,
     /// Whether a server that finds nothing free waits for it, and at most how long; `None`: as the hub has it.
     pub waits: bool,
     pub wait_up_to_seconds: Option<u64>,
@@ -81,6 +84,15 @@ pub struct Context<'a> {
     pub freshness: &'a Freshness,
     pub catalogue: &'a Catalogue,
     pub prefix: &'a str,
+    /// The name of the server that is asked for; empty for the default one.
+    pub server: &'a str,
+}
+
+impl Context<'_> {
+    /// What the user may still take, where there is a limit.
+    pub fn allowance(&self, user: &User) -> Option<Allowance> {
+        Allowance::of(user, self.server, self.snapshot?, self.catalogue)
+    }
 }
 
 /// The offers of one user: never none.
@@ -90,11 +102,13 @@ pub struct Context<'a> {
 /// bare pod from an empty list.
 pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Offer>, Refusal> {
     let catalogue = context.catalogue;
+    let allowance = context.allowance(user);
+    let allowance = allowance.as_ref();
     let mut offers = Vec::new();
     for profile in catalogue.profiles.iter().filter(|profile| user.may_use(profile)) {
         let request = |node| default_request(profile, node, catalogue);
         match (&profile.per_node, context.snapshot) {
-            (None, _) => offers.push(offer(context, request(None), false, base)),
+            (None, _) => offers.push(offer(context, request(None), false, allowance, base)),
             // Which nodes there are is not known yet.
             (Some(_), None) => {}
             (Some(per_node), Some(snapshot)) => {
@@ -102,12 +116,12 @@ pub fn offers(context: &Context<'_>, user: &User, base: &Base) -> Result<Vec<Off
                 let nodes = gpu_nodes(&request(None), gpu, snapshot);
                 let many = nodes.len() > per_node.max_entries as usize;
                 if let (true, Some((freest, ..))) = (many, nodes.first()) {
-                    offers.push(offer(context, request(Some(freest.name())), true, base));
+                    offers.push(offer(context, request(Some(freest.name())), true, allowance, base));
                 } else {
                     let mut names: Vec<&str> = nodes.iter().map(|(node, ..)| node.name()).collect();
                     names.sort_unstable();
                     for name in names {
-                        offers.push(offer(context, request(Some(name)), false, base));
+                        offers.push(offer(context, request(Some(name)), false, allowance, base));
                     }
                 }
             }
@@ -147,7 +161,7 @@ pub fn default_request<'a>(profile: &'a Profile, node: Option<&'a str>, catalogu
     }
 }
 
-fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &Base) -> Offer {
+fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowance: Option<&Allowance>, base: &Base) -> Offer {
     let profile = request.profile;
     let (slug, title) = match request.node {
         None => (profile.slug.clone(), profile.title.clone()),
@@ -161,13 +175,21 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &
     let mut kinds = Vec::new();
     let mut profile_options = Map::new();
     let mut choices = BTreeMap::new();
+    let mut refused = false;
     if let Some(snapshot) = context.snapshot {
-        asked.gpus = default_count(&asked, snapshot, base, context.catalogue);
-        let assessment = plan(&asked, snapshot, base, context.catalogue).assessment;
-        availability = assessment.availability;
-        reasons = assessment.reasons;
+        asked.gpus = default_count(&asked, allowance, snapshot, base, context.catalogue);
+        let plan = plan(&asked, snapshot, base, context.catalogue);
+        availability = plan.assessment.availability;
+        refused = plan.quota.is_some();
+        reasons = plan.assessment.reasons;
+        if let Some(allowance) = allowance.filter(|allowance| u64::from(asked.gpus) > allowance.left()) {
+            let possible = u64::from(asked.gpus) <= allowance.limit;
+            availability = availability.max(if possible { Availability::Busy } else { Availability::Never });
+            reasons.insert(0, allowance.sentence());
+            refused = true;
+        }
         kinds = kind_details(&asked, snapshot);
-        choices = survey(&asked, node_choice, snapshot, base, context.catalogue);
+        choices = survey(&asked, node_choice, allowance, snapshot, base, context.catalogue);
         profile_options = option_map(options(&asked, node_choice, &choices, snapshot, context.catalogue));
     }
     let (free, total) = kinds.iter().fold((0, 0), |(f, t), kind| (f + kind.free, t + kind.total));
@@ -180,6 +202,7 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, base: &
         kinds,
         reasons,
         image: request.image.reference.clone(),
+        pickable: pickable(profile, availability, refused),
         waits: profile.when_full == WhenFull::Wait,
         wait_up_to_seconds: profile.wait_up_to.map(|longest| longest.as_secs()),
         choices,
@@ -241,6 +264,7 @@ fn status(details: &Details, profile: &Profile, freshness: &Freshness) -> String
     }
     if let (WhenFull::Wait, Some(longest), Availability::Busy | Availability::Starting) =
         (profile.when_full, profile.wait_up_to, details.availability)
+        && details.pickable
     {
         text.push_str(&format!("; a server waits for up to {}", humantime::format_duration(longest)));
     }

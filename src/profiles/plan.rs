@@ -7,14 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profile};
+use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profile, VolumeSource};
 use crate::domain::base::Base;
 use crate::domain::fit::{Assessment, Availability, PodShape, assess};
 use crate::domain::gpu::{GpuPool, selecting_terms};
 use crate::domain::node::NodeState;
+use crate::domain::quota::Excess;
 use crate::domain::resources::Resources;
 use crate::domain::selector::{NodeRequirements, NodeSelectorTerm, Requirement, Toleration, multiply_terms};
-use crate::domain::snapshot::{KindCount, Snapshot};
+use crate::domain::snapshot::{Growth, KindCount, Snapshot};
+use crate::domain::storage::Reach;
+use crate::profiles::limits::Allowance;
 
 /// A profile with its options settled.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub struct Plan<'a> {
     /// The resource to ask for, and how many of it.
     pub gpu: Option<(Arc<str>, u32)>,
     pub shape: PodShape,
+    /// The quota by which the apiserver would refuse the pod.
+    pub quota: Option<Excess>,
     pub assessment: Assessment<'a>,
 }
 
@@ -71,12 +76,19 @@ pub fn plans<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, cat
 }
 
 /// How many GPUs a request takes where the user does not say: the first of the profile's counts that some node could
-/// serve, or the first of all.
-pub fn default_count(request: &Request<'_>, snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> u32 {
+/// serve and the user may still take, or the first of all.
+pub fn default_count(
+    request: &Request<'_>,
+    allowance: Option<&Allowance>,
+    snapshot: &Snapshot,
+    base: &Base,
+    catalogue: &Catalogue,
+) -> u32 {
     let Some(gpu) = &request.profile.gpu else { return 0 };
     let possible = |gpus: &&u32| {
         let asked = Request { gpus: **gpus, ..request.clone() };
-        plan(&asked, snapshot, base, catalogue).assessment.availability != Availability::Never
+        allowance.is_none_or(|allowance| u64::from(**gpus) <= allowance.left())
+            && plan(&asked, snapshot, base, catalogue).assessment.availability != Availability::Never
     };
     gpu.counts.iter().find(possible).copied().unwrap_or(request.gpus)
 }
@@ -104,6 +116,17 @@ struct GpuChoice<'a> {
     kinds: BTreeSet<&'a str>,
 }
 
+impl GpuChoice<'_> {
+    fn has(&self, resource: &str, kind: &str) -> bool {
+        *self.resource == *resource && self.kinds.contains(kind)
+    }
+
+    /// What an autoscaler can add of it.
+    fn growth<'s>(&self, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s Growth> {
+        snapshot.growth.iter().filter(|growth| self.has(&growth.pool.kind.resource, &growth.pool.kind.id))
+    }
+}
+
 fn plan_for<'a>(
     request: &Request<'_>,
     gpu: Option<GpuChoice<'_>>,
@@ -126,6 +149,11 @@ fn plan_for<'a>(
             AvoidGpuNodes::Required => required = multiply_terms(&required, no_gpu_term(snapshot).as_slice()),
         },
     }
+    if !snapshot.keep_off.is_empty() {
+        let keep_off = NodeSelectorTerm { match_expressions: snapshot.keep_off.clone(), ..NodeSelectorTerm::default() };
+        required = multiply_terms(&required, &[keep_off]);
+    }
+    let growth: Vec<&Growth> = gpu.iter().flat_map(|choice| choice.growth(snapshot)).collect();
     let wanted = |node: &&Arc<NodeState>| {
         request.node.is_none_or(|name| node.name() == name)
             && gpu.as_ref().is_none_or(|choice| choice.kinds.iter().any(|id| has_kind(node, id)))
@@ -133,7 +161,7 @@ fn plan_for<'a>(
     };
     // A pod that may go anywhere keeps to the hub's own tolerations.
     let chosen = gpu.is_some() || request.node.is_some() || shared_code.is_some();
-    let tolerations = if chosen { tolerations(snapshot.nodes.iter().filter(wanted), catalogue) } else { Vec::new() };
+    let tolerations = if chosen { tolerations(snapshot.nodes.iter().filter(wanted), &growth, catalogue) } else { Vec::new() };
     let gpu = gpu.map(|choice| (choice.resource, request.gpus));
     let requirements = NodeRequirements {
         node_selector: base.node_selector.clone(),
@@ -144,6 +172,7 @@ fn plan_for<'a>(
         requests: requests(request.profile, gpu.as_ref(), base),
         requirements,
         gpu: gpu.as_ref().map(|(resource, _)| resource.clone()),
+        volumes: volumes(snapshot, catalogue),
     };
     // Nodes that can't matter are left out: the others of a pin, and those without GPUs of a pod that needs one.
     let nodes = match (request.node, &gpu) {
@@ -151,8 +180,41 @@ fn plan_for<'a>(
         (None, Some(_)) => &snapshot.gpu_nodes,
         (None, None) => &snapshot.nodes,
     };
-    let assessment = assess(nodes, &shape);
-    Plan { required, avoid, tolerations, gpu, shape, assessment }
+    // A pin is to a node that exists.
+    let growth = if request.node.is_none() { growth.as_slice() } else { &[] };
+    let quota = snapshot.quotas.iter().find_map(|quota| quota.excess(&shape.requests));
+    let assessment = assess_within(quota.as_ref(), nodes, growth, &shape);
+    Plan { required, avoid, tolerations, gpu, shape, quota, assessment }
+}
+
+/// An assessment of nodes under the quota that the pod exceeds, if any.
+pub fn assess_within<'a>(
+    quota: Option<&Excess>,
+    nodes: &'a [Arc<NodeState>],
+    growth: &[&Growth],
+    shape: &PodShape,
+) -> Assessment<'a> {
+    let mut assessment = assess(nodes, growth, shape);
+    if let Some(excess) = quota {
+        let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
+        assessment.availability = assessment.availability.max(availability);
+        assessment.reasons.insert(0, excess.to_string());
+        assessment.fitting.clear();
+    }
+    assessment
+}
+
+/// The claims that a pod mounts, where it matters on which node.
+fn volumes(snapshot: &Snapshot, catalogue: &Catalogue) -> Vec<(String, Reach)> {
+    let Some(claims) = &snapshot.claims else { return Vec::new() };
+    let reach = |source: &VolumeSource| match source {
+        VolumeSource::Claim { name, .. } => {
+            let reach = &claims.get(name)?.reach;
+            (*reach != Reach::Anywhere).then(|| (name.clone(), reach.clone()))
+        }
+        VolumeSource::EmptyDir { .. } => None,
+    };
+    catalogue.volumes.iter().filter_map(|volume| reach(&volume.source)).collect()
 }
 
 /// No kind of GPU in the cluster is one that the request allows.
@@ -170,7 +232,12 @@ fn impossible<'a>(request: &Request<'_>) -> Plan<'a> {
         avoid: None,
         tolerations: Vec::new(),
         gpu: None,
-        shape: PodShape::default(),
+        // An empty term meets no node.
+        shape: PodShape {
+            requirements: NodeRequirements { terms: vec![NodeSelectorTerm::default()], ..NodeRequirements::default() },
+            ..PodShape::default()
+        },
+        quota: None,
         assessment: Assessment { availability: Availability::Never, reasons: vec![reason], fitting: Vec::new() },
     }
 }
@@ -184,9 +251,20 @@ fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &GpuPool)> {
 }
 
 fn kind_terms(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> Vec<NodeSelectorTerm> {
-    let ours =
-        pools(snapshot).filter(|(_, pool)| pool.kind.resource == choice.resource && choice.kinds.contains(pool.kind.id.as_str()));
-    selecting_terms(ours)
+    let ours = pools(snapshot).filter(|(_, pool)| choice.has(&pool.kind.resource, &pool.kind.id));
+    let mut terms = selecting_terms(ours);
+    // Nodes that do not run yet have the labels of their pool, and not those of feature discovery.
+    terms.extend(choice.growth(snapshot).map(|growth| label_term(&growth.pool.labels)));
+    // Labels may say the same of a node that offers something else: two models in one node, another sharing.
+    let others = pools(snapshot)
+        .filter(|(_, pool)| pool.kind.resource == choice.resource && !choice.kinds.contains(pool.kind.id.as_str()));
+    for (name, _) in others {
+        let Some(node) = snapshot.node(name) else { continue };
+        for term in terms.iter_mut().filter(|term| term.matches(name, &node.facts.labels)) {
+            term.match_fields.push(Requirement::not_in("metadata.name", vec![name.to_owned()]));
+        }
+    }
+    terms
 }
 
 /// Nodes without GPUs: none of the labels that tell kinds apart, and none of the GPU nodes that carry no such label.
@@ -222,11 +300,18 @@ pub fn label_term(labels: &BTreeMap<String, String>) -> NodeSelectorTerm {
 }
 
 /// Tolerations for the taints that these nodes really carry, as far as the catalogue allows their keys.
-fn tolerations<'a>(nodes: impl Iterator<Item = &'a Arc<NodeState>>, catalogue: &Catalogue) -> Vec<Toleration> {
+/// Those of nodes that do not run yet are not known; the usual one bears the name of the resource.
+fn tolerations<'a>(
+    nodes: impl Iterator<Item = &'a Arc<NodeState>>,
+    growth: &[&'a Growth],
+    catalogue: &Catalogue,
+) -> Vec<Toleration> {
+    let usual = growth.iter().map(|growth| growth.pool.kind.resource.as_ref()).filter(|key| tolerated(key, catalogue));
     let taints: BTreeSet<(&str, &str)> = nodes
         .flat_map(|node| &node.facts.taints)
-        .filter(|taint| catalogue.tolerate.contains(&taint.key))
+        .filter(|taint| tolerated(&taint.key, catalogue))
         .map(|taint| (taint.key.as_str(), taint.effect.as_str()))
+        .chain(usual.map(|key| (key, "NoSchedule")))
         .collect();
     let toleration = |(key, effect): (&str, &str)| Toleration {
         key: Some(key.to_owned()),
@@ -235,6 +320,10 @@ fn tolerations<'a>(nodes: impl Iterator<Item = &'a Arc<NodeState>>, catalogue: &
         ..Toleration::default()
     };
     taints.into_iter().map(toleration).collect()
+}
+
+fn tolerated(key: &str, catalogue: &Catalogue) -> bool {
+    catalogue.tolerate.iter().any(|known| known == key)
 }
 
 /// What the scheduler will reserve: the notebook's guarantees (or limits, which stand in for them), its GPUs, and the

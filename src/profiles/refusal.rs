@@ -11,6 +11,12 @@ pub enum Refusal {
     /// The user's groups don't admit them.
     #[error("{0}")]
     NotAllowed(String),
+    /// More than the user may hold at once.
+    #[error("{0}")]
+    OverLimit(String),
+    /// The apiserver would refuse the pod, so there is nothing to wait with.
+    #[error("{0}")]
+    OverQuota(String),
     /// Nothing is free and the profile does not wait.
     #[error("{0}")]
     Full(String),

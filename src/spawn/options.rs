@@ -71,7 +71,8 @@ pub fn settle<'a>(options: &Value, context: &Context<'a>, user: &User, base: &Ba
         settled.slug = slug_of(&settled);
     }
     if !options.get("gpus").is_some_and(Value::is_string) {
-        settled.gpus = default_count(&settled.request(), snapshot, base, context.catalogue);
+        let allowance = context.allowance(user);
+        settled.gpus = default_count(&settled.request(), allowance.as_ref(), snapshot, base, context.catalogue);
     }
     Ok(settled)
 }

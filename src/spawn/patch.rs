@@ -57,8 +57,19 @@ pub struct PreferredTerm {
     pub preference: NodeSelectorTerm,
 }
 
-/// The pod's annotation by which Berth and an administrator know it again.
+/// The pod's annotations by which Berth and an administrator know it again: the profile, the hub's namespace, and the hold
+/// that ends when the pod is bound.
 const PROFILE_ANNOTATION: &str = "berth/profile";
+const HUB_ANNOTATION: &str = "berth/hub";
+pub const HOLD_ANNOTATION: &str = "berth/hold";
+
+impl SpawnPatch {
+    /// The node that looks best, if the patch prefers one by its name.
+    pub fn first_preferred(&self) -> Option<&str> {
+        let name = self.node_affinity_preferred.first()?.preference.match_fields.first()?.values.first()?;
+        Some(name)
+    }
+}
 
 pub fn build(slug: &str, request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snapshot, catalogue: &Catalogue) -> SpawnPatch {
     let profile = request.profile;
@@ -89,7 +100,7 @@ pub fn build(slug: &str, request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snap
         volumes: storage.volumes,
         volume_mounts: storage.mounts,
         environment,
-        extra_annotations: BTreeMap::from([(PROFILE_ANNOTATION, slug.to_owned())]),
+        extra_annotations: BTreeMap::from([(PROFILE_ANNOTATION, slug.to_owned()), (HUB_ANNOTATION, catalogue.namespace.clone())]),
         priority_class_name: profile.priority_class_name.clone(),
         scheduler_name: profile.scheduler_name.clone(),
         start_timeout: match (profile.when_full, profile.wait_up_to) {

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, SharedCodeMount, VolumeSource};
 use crate::domain::selector::NodeRequirements;
-use crate::domain::snapshot::{ClaimPhase, Snapshot};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::storage::ClaimPhase;
 use crate::profiles::plan::{Plan, Request, label_term};
 use crate::profiles::refusal::Refusal;
 
@@ -77,7 +78,7 @@ pub fn check_claims(catalogue: &Catalogue, snapshot: &Snapshot) -> Result<(), Re
     let Some(claims) = &snapshot.claims else { return Ok(()) };
     for volume in &catalogue.volumes {
         let VolumeSource::Claim { name, .. } = &volume.source else { continue };
-        let trouble = match claims.get(name) {
+        let trouble = match claims.get(name).map(|claim| claim.phase) {
             Some(ClaimPhase::Bound | ClaimPhase::Pending) => continue,
             Some(ClaimPhase::Lost) => "has lost its volume",
             Some(ClaimPhase::Leaving) => "is being deleted",

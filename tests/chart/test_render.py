@@ -162,7 +162,7 @@ def test_no_right_beyond_the_list(values: Path) -> None:
     assert granted == {
         *(("ClusterRole", "", resource, verb) for resource in ("nodes", "pods", "persistentvolumes") for verb in READ),
         *(("ClusterRole", "storage.k8s.io", "storageclasses", verb) for verb in READ),
-        *(("Role", "", resource, verb) for resource in ("persistentvolumeclaims", "events") for verb in READ),
+        *(("Role", "", resource, verb) for resource in ("persistentvolumeclaims", "resourcequotas", "events") for verb in READ),
     }
     bindings = [each for each in objects if each["kind"].endswith("RoleBinding") or each["kind"] == "RoleBinding"]
     assert {(each["kind"], each["roleRef"]["kind"]) for each in bindings} == {

@@ -32,7 +32,7 @@ CLUSTER_ROLE = ("ClusterRole", f"berth-{NAMESPACE}", None)
 ROLE = ("Role", "berth", NAMESPACE)
 READ = ("get", "list", "watch")
 EVERYWHERE = {("", "nodes"), ("", "pods"), ("", "persistentvolumes"), ("storage.k8s.io", "storageclasses")}
-AT_THE_HUB = {("", "persistentvolumeclaims"), ("", "events")}
+AT_THE_HUB = {("", "persistentvolumeclaims"), ("", "resourcequotas"), ("", "events")}
 
 
 class Site:

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use berth::catalogue::Catalogue;
-use berth::domain::node::Policy;
 use berth::domain::snapshot::Snapshot;
 use berth::http::View;
 use berth::inventory;
@@ -81,8 +80,7 @@ impl Cluster {
 
     pub fn view(&self, catalogue: &Catalogue) -> View {
         let (mut publisher, inventory) = inventory::new();
-        let policy = Policy { tolerate: catalogue.tolerate.clone() };
-        publisher.publish_dump(&self.text(), &catalogue.namespace, &policy).expect("a dump");
+        publisher.publish_dump(&self.text(), &catalogue.namespace, &catalogue.policy()).expect("a dump");
         View { snapshot: inventory.snapshot(), freshness: inventory.health.freshness(), catalogue: Arc::new(catalogue.clone()) }
     }
 }

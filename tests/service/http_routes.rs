@@ -6,7 +6,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::{App, test, web};
 use berth::catalogue::Catalogue;
-use berth::domain::node::Policy;
+use berth::http::holds::Holds;
 use berth::http::identity::Identities;
 use berth::http::manage::{self, Stopping};
 use berth::http::openapi::Document;
@@ -25,14 +25,15 @@ fn service(cluster: Option<&Cluster>, access: Access) -> web::Data<Service> {
     service_with(cluster, access, catalogue(""))
 }
 
-fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalogue) -> web::Data<Service> {
+pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalogue) -> web::Data<Service> {
     let (mut publisher, inventory) = inventory::new();
     if let Some(cluster) = cluster {
-        let policy = Policy { tolerate: catalogue.tolerate.clone() };
-        publisher.publish_dump(&cluster.text(), &catalogue.namespace, &policy).expect("a dump");
+        publisher.publish_dump(&cluster.text(), &catalogue.namespace, &catalogue.policy()).expect("a dump");
     }
     let (_, catalogue) = watch::channel(Arc::new(catalogue));
-    web::Data::new(Service { inventory, catalogue, access, base: watch::Sender::new(None), prefix: "/services/berth/".into() })
+    let holds = Arc::new(Holds::new(inventory.snapshot()));
+    let base = watch::Sender::new(None);
+    web::Data::new(Service { inventory, holds, catalogue, access, base, prefix: "/services/berth/".into() })
 }
 
 pub fn tokens(api: &str) -> Access {
@@ -70,7 +71,7 @@ pub async fn get(service: &web::Data<Service>, path: &str, token: Option<&str>) 
     ask(service, Method::GET, path, token, Vec::new()).await
 }
 
-async fn post(service: &web::Data<Service>, path: &str, token: Option<&str>, body: Value) -> Answer {
+pub async fn post(service: &web::Data<Service>, path: &str, token: Option<&str>, body: Value) -> Answer {
     ask(service, Method::POST, path, token, body.to_string().into_bytes()).await
 }
 
@@ -78,8 +79,8 @@ pub fn with_hub(api: &str) -> web::Data<Service> {
     service(Some(&mixed()), tokens(api))
 }
 
-const LIST: &str = "/api/v1/hub/profile-list";
-const SPAWN: &str = "/api/v1/hub/spawn-options";
+pub const LIST: &str = "/api/v1/hub/profile-list";
+pub const SPAWN: &str = "/api/v1/hub/spawn-options";
 
 fn ada() -> Value {
     json!({"user": {"name": "ada", "groups": [], "admin": false}, "server": "", "base": {}})
@@ -122,7 +123,10 @@ async fn the_hub_gets_a_patch() {
     let answer = post(&with_hub("http://127.0.0.1:1"), SPAWN, Some(TOKEN), call).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     check_schema("SpawnOptions", &answer.json());
-    assert_eq!((&answer.json()["profile"], &answer.json()["hold"]), (&json!("gpu"), &Value::Null));
+    let answer = answer.json();
+    assert_eq!(answer["profile"], "gpu");
+    assert!(answer["hold"]["id"].is_string(), "{answer}");
+    assert_eq!(answer["patch"]["extra_annotations"]["berth/hold"], answer["hold"]["id"]);
 }
 
 #[actix_web::test]

@@ -10,10 +10,13 @@
 mod cluster;
 mod command_line;
 mod counts;
+mod holds;
 mod http_routes;
 mod hub_user;
+mod limits;
 mod offers;
 mod patches;
+mod places;
 mod rooms;
 mod schema;
 mod surveys;

@@ -13,7 +13,7 @@ fn user(groups: &[&str]) -> User {
 
 fn offered(cluster: &Cluster, config: &str, user: &User, base: &Base) -> Vec<Value> {
     let view = cluster.view(&catalogue(config));
-    let list = list_profiles(&view, "/services/berth/", user, base).expect("a list");
+    let list = list_profiles(&view, "/services/berth/", user, "", base).expect("a list");
     serde_json::to_value(list.profiles).expect("JSON").as_array().expect("a list").clone()
 }
 
@@ -151,7 +151,7 @@ fn groups_decide_who_is_offered_what() {
 fn who_may_use_nothing_is_told_so_and_gets_no_empty_list() {
     let config = "profiles:\n- {slug: closed, title: Closed, image: ml-cpu, access: {groups: [lab]}}\n";
     let view = mixed().view(&catalogue(config));
-    let problem = list_profiles(&view, "", &user(&[]), &Base::default()).expect_err("a refusal");
+    let problem = list_profiles(&view, "", &user(&[]), "", &Base::default()).expect_err("a refusal");
     assert_eq!((problem.status, problem.reason), (403, "not-allowed"));
 }
 
@@ -196,7 +196,7 @@ fn memory_and_sharing_leave_kinds_out() {
 #[test]
 fn an_inventory_that_was_never_seen_makes_offers_of_unknown_availability() {
     let view = berth::http::View { snapshot: None, ..mixed().view(&catalogue("")) };
-    let list = list_profiles(&view, "", &user(&[]), &Base::default()).expect("a list");
+    let list = list_profiles(&view, "", &user(&[]), "", &Base::default()).expect("a list");
     let list = serde_json::to_value(list).expect("JSON");
     assert_eq!(list["generation"], 0);
     let offers = list["profiles"].as_array().expect("a list");
@@ -219,7 +219,7 @@ fn who_has_only_nodes_to_choose_from_is_told_when_there_are_none() {
     let none = Cluster::default().node("cpu-1").view(&catalogue(config));
     let unseen = berth::http::View { snapshot: None, ..mixed().view(&catalogue(config)) };
     for (view, status) in [(none, 409), (unseen, 503)] {
-        assert_eq!(list_profiles(&view, "", &user(&[]), &Base::default()).expect_err("a refusal").status, status);
+        assert_eq!(list_profiles(&view, "", &user(&[]), "", &Base::default()).expect_err("a refusal").status, status);
     }
 }
 
@@ -228,7 +228,7 @@ fn an_old_picture_is_offered_with_its_age() {
     let mut view = mixed().view(&catalogue(""));
     view.freshness.stale = true;
     view.freshness.observed_at = "2026-01-31T12:00:00Z".to_owned();
-    let list = list_profiles(&view, "", &user(&[]), &Base::default()).expect("a list");
+    let list = list_profiles(&view, "", &user(&[]), "", &Base::default()).expect("a list");
     assert_eq!((list.stale, list.observed_at.as_str()), (true, "2026-01-31T12:00:00Z"));
     let gpu = list.profiles.iter().find(|offer| offer.slug == "gpu").expect("gpu");
     assert!(gpu.description.ends_with("5 of 10 GPUs free (as of 2026-01-31T12:00:00Z)"), "{}", gpu.description);

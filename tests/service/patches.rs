@@ -381,7 +381,7 @@ fn what_the_catalogue_says_of_the_pod_is_sent() {
     let words = [&patch["image_pull_policy"], &patch["scheduler_name"], &patch["priority_class_name"]];
     assert_eq!(words, ["Always", "packer", "low"]);
     assert_eq!(patch["environment"], json!({"A": "b", "NVIDIA_VISIBLE_DEVICES": "void"}));
-    assert_eq!(patch["extra_annotations"], json!({"berth/profile": "a"}));
+    assert_eq!(patch["extra_annotations"], json!({"berth/profile": "a", "berth/hub": "jupyterhub"}));
 }
 
 #[test]

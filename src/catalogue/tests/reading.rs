@@ -33,7 +33,7 @@ redirects: {old: nowhere}
 volumes:
   - {name: a, claim: c, mountPath: a, scope: user}
   - {name: a, claim: c, mountPath: /b, scope: both}
-expandable: [{kind: a}]
+expandable: [{kind: a, gpusPerNode: 1, maxNodes: 0, labels: {pool: a}}]
 speed: fast
 ";
     assert_errors(
@@ -60,7 +60,7 @@ speed: fast
             (26, "volumes[0].mountPath", "must begin with /"),
             (27, "volumes[1].name", "the name of the volume at line 26 already"),
             (27, "volumes[1].scope", "unknown word \"both\""),
-            (28, "expandable", "not supported by this version of Berth yet"),
+            (28, "expandable[0].maxNodes", "must be at least 1"),
             (29, "speed", "unknown key \"speed\""),
         ],
     );

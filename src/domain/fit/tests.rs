@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::gpu::{GpuPool, Kind, Sharing};
-use crate::domain::node::{NodeFacts, Policy};
+use crate::domain::node::{NodeFacts, Policy, Usage};
 use crate::domain::selector::{NodeSelectorTerm, Taint, Toleration};
 
 const GPU: &str = "nvidia.com/gpu";
@@ -38,7 +38,8 @@ fn state(facts: NodeFacts, cpu: u64, gpus: u64) -> Arc<NodeState> {
     let mut used = resources(cpu, gpus);
     used.memory = 0;
     used.pods = 1;
-    Arc::new(NodeState::new(Arc::new(facts), used, Resources::default(), &Policy::default()))
+    let usage = Usage { used, ..Usage::default() };
+    Arc::new(NodeState::new(Arc::new(facts), usage, &Policy::default()))
 }
 
 fn pod(cpu: u64, gpus: u64) -> PodShape {
@@ -49,7 +50,7 @@ fn pod(cpu: u64, gpus: u64) -> PodShape {
 }
 
 fn outcome(nodes: &[Arc<NodeState>], pod: &PodShape) -> (Availability, Vec<String>) {
-    let assessment = assess(nodes, pod);
+    let assessment = assess(nodes, &[], pod);
     (assessment.availability, assessment.reasons)
 }
 
@@ -57,7 +58,7 @@ fn outcome(nodes: &[Arc<NodeState>], pod: &PodShape) -> (Availability, Vec<Strin
 fn a_node_with_room_fits_now() {
     let nodes = [state(node("a", 4), 1, 3), state(node("b", 4), 1, 4)];
     let pod = pod(2, 1);
-    let assessment = assess(&nodes, &pod);
+    let assessment = assess(&nodes, &[], &pod);
     assert_eq!(assessment.availability, Availability::Now);
     assert_eq!(assessment.fitting.iter().map(|n| n.name()).collect::<Vec<_>>(), ["a"]);
 }

@@ -1,0 +1,114 @@
+//! Quotas of the hub's namespace. The apiserver refuses a pod beyond one when it is made, so there is nothing to wait for:
+//! whoever asks is told before.
+//!
+//! Source: <https://kubernetes.io/docs/concepts/policy/resource-quotas/>; for extended resources only the prefix
+//! `requests.` exists.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::quantity::Quantity;
+use super::resources::Resources;
+
+/// A quota without scopes: it counts every pod of the namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    pub name: String,
+    pub hard: BTreeMap<String, Quantity>,
+    pub used: BTreeMap<String, Quantity>,
+}
+
+/// What a quota leaves is less than what a pod asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excess {
+    pub quota: String,
+    /// As the quota names it, such as `requests.nvidia.com/gpu`.
+    pub resource: String,
+    pub hard: Quantity,
+    pub used: Quantity,
+    /// More than the whole quota: no pod that ends makes room for it.
+    pub for_ever: bool,
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { quota, resource, hard, used, .. } = self;
+        write!(f, "the quota {quota} allows {hard} of {resource} in the hub's namespace, and {used} are in use")
+    }
+}
+
+impl Quota {
+    /// What of a pod's requests is more than the quota leaves.
+    pub fn excess(&self, requests: &Resources) -> Option<Excess> {
+        self.hard.iter().find_map(|(resource, hard)| {
+            let needed = asked(resource, requests)?;
+            let used = self.used.get(resource).copied().unwrap_or(Quantity::ZERO);
+            let thousandths = |quantity: Quantity| quantity.millis();
+            let (most, taken) = (thousandths(*hard), thousandths(used));
+            (needed > 0 && taken.saturating_add(needed) > most).then(|| Excess {
+                quota: self.name.clone(),
+                resource: resource.clone(),
+                hard: *hard,
+                used,
+                for_ever: needed > most,
+            })
+        })
+    }
+}
+
+/// What a pod asks for of what a quota counts, in thousandths of a unit; `None` if the quota counts something else.
+fn asked(resource: &str, requests: &Resources) -> Option<i128> {
+    let whole = |units: u64| i128::from(units).saturating_mul(1000);
+    match resource {
+        "cpu" | "requests.cpu" => Some(i128::from(requests.cpu)),
+        "memory" | "requests.memory" => Some(whole(requests.memory)),
+        "pods" | "count/pods" => Some(whole(requests.pods)),
+        _ => Some(whole(requests.other(resource.strip_prefix("requests.")?))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quota(hard: &[(&str, &str)], used: &[(&str, &str)]) -> Quota {
+        let amounts = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), text.parse().expect("a quantity"))).collect()
+        };
+        Quota { name: "team".into(), hard: amounts(hard), used: amounts(used) }
+    }
+
+    fn pod(gpus: u64) -> Resources {
+        let other = BTreeMap::from([("nvidia.com/gpu".into(), gpus)]);
+        Resources { cpu: 1500, memory: 1 << 30, pods: 1, other }
+    }
+
+    #[test]
+    fn a_pod_beyond_a_quota_is_named() {
+        let gpus = quota(&[("requests.nvidia.com/gpu", "4")], &[("requests.nvidia.com/gpu", "3")]);
+        assert_eq!(gpus.excess(&pod(1)), None);
+        let excess = gpus.excess(&pod(2)).expect("an excess");
+        assert!(!excess.for_ever);
+        assert_eq!(
+            excess.to_string(),
+            "the quota team allows 4 of requests.nvidia.com/gpu in the hub's namespace, and 3 are in use"
+        );
+        assert!(gpus.excess(&pod(5)).is_some_and(|excess| excess.for_ever));
+    }
+
+    #[test]
+    fn cpu_memory_and_pods_count_by_either_name() {
+        for (resource, hard, fits) in [
+            ("cpu", "1500m", true),
+            ("requests.cpu", "1", false),
+            ("memory", "1Gi", true),
+            ("requests.memory", "1Mi", false),
+            ("pods", "1", true),
+            ("count/pods", "0", false),
+            ("limits.cpu", "0", true),
+            ("requests.amd.com/gpu", "0", true),
+        ] {
+            assert_eq!(quota(&[(resource, hard)], &[]).excess(&pod(1)).is_none(), fits, "{resource}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The hub's servers, as their pods say it: who runs what, and where.
+
+use std::sync::Arc;
+
+use super::resources::Resources;
+
+/// Where a server's pod is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Berth has handed out a patch; there is no pod yet.
+    Promised,
+    /// The scheduler has not looked at the pod yet.
+    Waiting,
+    /// The scheduler found no node. Its own words.
+    Unschedulable(String),
+    /// On this node.
+    Bound(Arc<str>),
+}
+
+/// One server of a hub user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// As the hub spells the user, from the pod's annotation.
+    pub user: String,
+    /// Empty for the user's default server.
+    pub name: String,
+    /// The namespace of the hub that made it.
+    pub hub: String,
+    /// Namespace and name; empty while there is no pod.
+    pub pod: String,
+    pub stage: Stage,
+    /// When the pod was made, RFC 3339; empty while there is none.
+    pub since: String,
+    pub requests: Resources,
+    /// The hold that was handed out with the patch of this pod.
+    pub hold: Option<String>,
+}
+
+impl Server {
+    /// User and server: what a hold belongs to, and what there is once.
+    pub fn owner(&self) -> (&str, &str) {
+        (&self.user, &self.name)
+    }
+}

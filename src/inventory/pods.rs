@@ -1,0 +1,115 @@
+//! Turns pods into facts: what they take and where, what they wait for, and whose server they are.
+
+use std::sync::Arc;
+
+use super::facts::{Decoded, key, resources, set};
+use super::objects::{Container, ContainerResources, Pod, PodSpec};
+use crate::domain::resources::{InitRequest, Resources, pod_requests};
+use crate::domain::selector::NodeRequirements;
+use crate::domain::server::{Server, Stage};
+use crate::domain::snapshot::PendingPod;
+
+/// What is kept of a pod: some 0.26 KiB instead of 45.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFacts {
+    pub place: Place,
+    /// Whose server it is, if a hub made it.
+    pub server: Option<Arc<Server>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a node and not finished. A terminating pod counts until it is gone: its GPU is busy for the whole grace period.
+    Bound { node: Arc<str>, requests: Resources, reclaimable: bool },
+    /// Waits for the scheduler, which may have nominated it to a node where others are being evicted for it.
+    Waiting { nominated: Option<Arc<str>>, pod: Box<PendingPod> },
+}
+
+pub fn pod(pod: Pod) -> Decoded<PodFacts> {
+    let key = key(&pod.metadata);
+    let fact = place(&pod, &key).map(|place| PodFacts { server: server(&pod, &key, &place), place });
+    Decoded { key, fact }
+}
+
+fn place(pod: &Pod, key: &str) -> Option<Place> {
+    if ["Succeeded", "Failed"].contains(&pod.status.phase.as_str()) {
+        return None;
+    }
+    let spec = &pod.spec;
+    let requests = requests(spec, key);
+    if !spec.node_name.is_empty() {
+        return Some(Place::Bound { node: spec.node_name.as_str().into(), requests, reclaimable: is_placeholder(pod) });
+    }
+    // The scheduler leaves the first two alone, so they wait for nothing it could give; a placeholder gives way to all.
+    if !spec.scheduling_gates.is_empty() || pod.metadata.deletion_timestamp.is_some() || is_placeholder(pod) {
+        return None;
+    }
+    let nominated = &pod.status.nominated_node_name;
+    let requirements = NodeRequirements {
+        node_selector: spec.node_selector.clone(),
+        terms: spec.affinity.node_affinity.required.node_selector_terms.clone(),
+        tolerations: spec.tolerations.clone(),
+    };
+    Some(Place::Waiting {
+        nominated: (!nominated.is_empty()).then(|| nominated.as_str().into()),
+        pod: Box::new(PendingPod { requests, requirements }),
+    })
+}
+
+/// The stock chart's user-placeholder pods keep room warm and give it up for any user: their priority is below all others'.
+/// Source: Zero to JupyterHub, `scheduling.userPlaceholder` and `scheduling.podPriority`.
+fn is_placeholder(pod: &Pod) -> bool {
+    let component = pod.metadata.labels.get("component").map(String::as_str);
+    component == Some("user-placeholder") && pod.spec.priority.is_some_and(|priority| priority < 0)
+}
+
+fn server(pod: &Pod, key: &str, place: &Place) -> Option<Arc<Server>> {
+    let annotations = &pod.metadata.annotations;
+    let (stage, requests) = match place {
+        Place::Bound { node, requests, .. } => (Stage::Bound(node.clone()), requests),
+        Place::Waiting { pod: waiting, .. } => {
+            let refused = pod.status.conditions.iter().find(|c| c.name == "PodScheduled" && c.status == "False");
+            let stage = refused.map_or(Stage::Waiting, |condition| Stage::Unschedulable(condition.message.clone()));
+            (stage, &waiting.requests)
+        }
+    };
+    Some(Arc::new(Server {
+        user: annotations.user.clone()?,
+        name: annotations.server.clone().unwrap_or_default(),
+        hub: annotations.hub.clone().unwrap_or_else(|| pod.metadata.namespace.clone()),
+        pod: key.to_owned(),
+        stage,
+        since: pod.metadata.creation_timestamp.clone(),
+        requests: requests.clone(),
+        hold: annotations.hold.clone(),
+    }))
+}
+
+fn requests(spec: &PodSpec, key: &str) -> Resources {
+    let owner = format!("pod {key}, resources");
+    let of = |container: &Container| container_requests(&container.resources, &owner);
+    let init: Vec<InitRequest> =
+        spec.init_containers.iter().map(|c| InitRequest { requests: of(c), sidecar: c.restart_policy == "Always" }).collect();
+    let containers: Vec<Resources> = spec.containers.iter().map(of).collect();
+    let mut total = pod_requests(&init, &containers, &Resources::default());
+    let pod_level = container_requests(&spec.resources, &owner);
+    if pod_level.cpu > 0 {
+        total.cpu = pod_level.cpu;
+    }
+    if pod_level.memory > 0 {
+        total.memory = pod_level.memory;
+    }
+    total.add(&resources(&spec.overhead, &owner));
+    total.pods = 1;
+    total
+}
+
+/// Requests, and limits where no request is given: the apiserver defaults one from the other, a dump may lack it.
+fn container_requests(resources: &ContainerResources, owner: &str) -> Resources {
+    let mut total = Resources::default();
+    let defaults = resources.limits.iter().filter(|(name, _)| !resources.requests.contains_key(*name));
+    for (name, text) in defaults.chain(&resources.requests) {
+        set(&mut total, name, &text.0, owner);
+    }
+    total
+}

@@ -1,0 +1,215 @@
+//! Where a pod can go and where it can't: architectures, other clusters' nodes, volumes with a zone, pools that can grow,
+//! placeholders that give way.
+
+use berth::domain::base::Base;
+use berth::http::View;
+use berth::http::hub::{list_profiles, patch};
+use berth::profiles::User;
+use serde_json::{Value, json};
+
+use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
+
+const GPU_PROFILE: &str = "profiles: [{slug: gpu, title: GPU, image: ml-cpu, gpu: {counts: [1, 2]}}]\n";
+
+fn view(cluster: &Cluster, config: &str) -> View {
+    cluster.view(&catalogue(&format!("{GPU_PROFILE}{config}")))
+}
+
+fn ada() -> User {
+    User { name: "ada".into(), ..User::default() }
+}
+
+fn offer(view: &View) -> Value {
+    let list = list_profiles(view, "", &ada(), "", &Base::default()).expect("a list");
+    serde_json::to_value(&list.profiles[0]).expect("JSON")
+}
+
+/// When, and why not now.
+fn outcome(view: &View) -> (String, Vec<String>) {
+    let berth = offer(view)["berth"].clone();
+    let reasons = berth["reasons"].as_array().expect("reasons").iter().map(|r| r.as_str().expect("text").to_owned());
+    (berth["availability"].as_str().expect("a word").to_owned(), reasons.collect())
+}
+
+fn patched(view: &View, options: Value) -> Value {
+    let answer = patch(view, "", &ada(), &Base::default(), &options).unwrap_or_else(|problem| panic!("{problem}"));
+    serde_json::to_value(answer.patch).expect("JSON")
+}
+
+fn label(key: &'static str, value: &'static str) -> impl Fn(&mut Value) {
+    move |node| node["metadata"]["labels"][key] = json!(value)
+}
+
+const NO_VOLUMES: &str = "volumes: []\n";
+
+#[test]
+fn a_node_of_another_system_or_architecture_takes_no_notebook() {
+    for (key, value, reason) in [
+        ("kubernetes.io/os", "windows", "runs windows"),
+        ("kubernetes.io/arch", "arm64", "has the architecture arm64, which the images are not built for"),
+    ] {
+        let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 2).change(label(key, value)).node("cpu-1");
+        let view = view(&cluster, NO_VOLUMES);
+        let snapshot = view.snapshot.clone().expect("a snapshot");
+        assert_eq!((snapshot.kinds[0].free, snapshot.kinds[0].unusable), (0, 2));
+        assert_eq!(snapshot.node("gpu-a").expect("a node").reasons, [reason]);
+        assert_eq!(outcome(&view).0, "never");
+        let two = Cluster { items: [cluster.items, Cluster::default().gpu_node("gpu-b", A100, 81920, 1).items].concat() };
+        let required = patched(&self::view(&two, NO_VOLUMES), Value::Null)["node_affinity_required"].clone();
+        let expected = json!([{"matchExpressions": [{"key": key, "operator": "NotIn", "values": [value]}]}]);
+        assert_eq!(required, expected, "the scheduler does not know it: the pod has to say it");
+    }
+}
+
+#[test]
+fn an_architecture_that_the_images_are_built_for_is_like_any_other() {
+    let arm = Cluster::default().gpu_node("gpu-a", A100, 81920, 2).change(label("kubernetes.io/arch", "arm64"));
+    let view = view(&arm, "volumes: []\narchitectures: [amd64, arm64]");
+    assert_eq!(outcome(&view).0, "now");
+    assert!(patched(&view, Value::Null).get("node_affinity_required").is_none());
+}
+
+#[test]
+fn case_33_the_node_of_another_cluster_is_hidden_unless_opted_in() {
+    for (key, value) in [("liqo.io/type", "virtual-node"), ("type", "virtual-kubelet")] {
+        let cluster = Cluster::default().gpu_node("remote", A100, 81920, 4).change(label(key, value));
+        let hidden = view(&cluster, NO_VOLUMES).snapshot.expect("a snapshot");
+        assert!(hidden.kinds.is_empty() && hidden.gpu_nodes.is_empty());
+        let shown = view(&cluster, "volumes: []\nvirtualNodes: true").snapshot.expect("a snapshot");
+        assert_eq!(shown.kinds[0].free, 4);
+    }
+}
+
+fn expandable(more: &str) -> String {
+    format!(
+        "volumes: []\nexpandable: [{{kind: nvidia-l4, memory: 24Gi, gpusPerNode: 1, maxNodes: 2, labels: {{pool: gpu}}{more}}}]\n"
+    )
+}
+
+#[test]
+fn case_32_a_pool_that_can_grow_is_starting_and_not_never() {
+    let view = view(&Cluster::default().node("cpu-1"), &expandable(""));
+    let expected = "no such node runs now, and the cluster can start one (up to 2)".to_owned();
+    assert_eq!(outcome(&view), ("starting".to_owned(), vec![expected]));
+    assert_eq!(offer(&view)["berth"]["free"], 0);
+    let patch = patched(&view, Value::Null);
+    assert_eq!(patch["extra_resource_limits"][GPU], "1");
+    let toleration = json!([{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]);
+    assert_eq!(patch["tolerations"], toleration, "the taint that such nodes usually come with");
+    assert!(patch.get("node_affinity_required").is_none());
+}
+
+#[test]
+fn a_pool_that_is_not_there_yet_is_chosen_by_its_own_labels() {
+    let view = view(&mixed(), &expandable(""));
+    let terms = patched(&view, json!({"gpu-kind": "nvidia-l4"}))["node_affinity_required"].clone();
+    assert_eq!(terms, json!([{"matchExpressions": [{"key": "pool", "operator": "In", "values": ["gpu"]}]}]));
+}
+
+#[test]
+fn a_pool_grows_no_further_than_it_may_and_no_larger_than_its_nodes() {
+    let full = Cluster::default().node("a").change(label("pool", "gpu")).node("b").change(label("pool", "gpu"));
+    assert_eq!(outcome(&view(&full, &expandable(""))).0, "never");
+    let two = view(&Cluster::default().node("a"), &expandable(""));
+    let error = patch(&two, "", &ada(), &Base::default(), &json!({"gpus": "2"})).expect_err("a refusal");
+    assert_eq!(error.reason, "never-fits");
+    let base = Base { node_selector: [("zone".to_owned(), "a".to_owned())].into(), ..Base::default() };
+    let refused = patch(&two, "", &ada(), &base, &Value::Null).expect_err("a refusal");
+    assert_eq!(refused.reason, "never-fits", "the hub's own selector is nothing that the pool's nodes have");
+}
+
+#[test]
+fn a_kind_is_not_mistaken_for_another_with_the_same_label() {
+    // The label names one model; allocatable holds more cards than that model's count: another model is among them.
+    let mut cluster = Cluster::default().gpu_node("pure", A100, 81920, 2);
+    let shared = Cluster::default().gpu_node("shared", A100, 81920, 1).change(|node| {
+        node["metadata"]["labels"]["nvidia.com/gpu.replicas"] = json!("4");
+        node["metadata"]["labels"]["nvidia.com/gpu.product"] = json!(format!("{A100}-SHARED"));
+    });
+    cluster.items.extend(shared.items);
+    let bare = Cluster::default().node("bare").change(|node| {
+        node["status"]["capacity"][GPU] = json!("2");
+        node["status"]["allocatable"][GPU] = json!("2");
+        node["metadata"]["labels"]["node.kubernetes.io/instance-type"] = json!("g5");
+    });
+    let typed = Cluster::default().gpu_node("typed", T4, 15360, 1).change(label("node.kubernetes.io/instance-type", "g5"));
+    cluster.items.extend([bare.items, typed.items].concat());
+    let view = view(&cluster, NO_VOLUMES);
+    let terms = patched(&view, json!({"gpu-kind": "nvidia-g5"}))["node_affinity_required"].clone();
+    let selecting: Vec<berth::domain::selector::NodeSelectorTerm> = serde_json::from_value(terms).expect("terms");
+    let snapshot = view.snapshot.expect("a snapshot");
+    let meets = |name: &str| {
+        let node = snapshot.node(name).expect("a node");
+        selecting.iter().any(|term| term.matches(name, &node.facts.labels))
+    };
+    assert!(meets("bare") && !meets("typed") && !meets("pure") && !meets("shared"), "{selecting:?}");
+}
+
+const HOME: &str = "volumes: [{name: home, claim: home, mountPath: /home/jovyan, scope: user}]\n";
+
+/// Two zones with a GPU each; the claim's volume is in the first.
+fn zones() -> Cluster {
+    let mut cluster = Cluster::default()
+        .gpu_node("gpu-a", A100, 81920, 1)
+        .change(label("topology.kubernetes.io/zone", "a"))
+        .gpu_node("gpu-b", A100, 81920, 1)
+        .change(label("topology.kubernetes.io/zone", "b"))
+        .claim("home", "Bound")
+        .change(|claim| claim["spec"] = json!({"volumeName": "pv-home"}));
+    let term = json!({"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]}]});
+    cluster.items.push(json!({
+        "kind": "PersistentVolume", "metadata": {"name": "pv-home"},
+        "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}},
+    }));
+    cluster
+}
+
+#[test]
+fn a_volume_keeps_its_pod_in_its_zone_and_the_conflict_is_named() {
+    let free = view(&zones(), HOME);
+    assert_eq!(outcome(&free).0, "now");
+    let preferred = patched(&free, Value::Null)["node_affinity_preferred"].clone();
+    assert_eq!(preferred.as_array().map(Vec::len), Some(1), "only the node in the volume's zone: {preferred}");
+    let full = view(&zones().pod("x/y", "gpu-a", 1), HOME);
+    let conflict = "gpu-b has room, but the volume of the storage claim home can't be used there";
+    assert_eq!(outcome(&full), ("busy".to_owned(), vec!["all of them are in use".to_owned(), conflict.to_owned()]));
+}
+
+#[test]
+fn a_volume_that_says_its_zone_by_a_label_is_understood_too() {
+    let mut cluster = zones();
+    let volume = cluster.items.last_mut().expect("a volume");
+    volume["spec"] = json!({});
+    volume["metadata"]["labels"] = json!({"topology.kubernetes.io/zone": "b__c"});
+    let preferred = patched(&view(&cluster, HOME), Value::Null)["node_affinity_preferred"].clone();
+    assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["gpu-b"]));
+    assert_eq!(preferred.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_claim_that_is_not_bound_yet_waits_or_not_as_its_class_says() {
+    for (mode, expected) in [("WaitForFirstConsumer", "now"), ("Immediate", "starting")] {
+        let mut cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 1).claim("home", "Pending").change(|claim| {
+            claim["spec"] = json!({"storageClassName": "fast"});
+        });
+        cluster.items.push(json!({"kind": "StorageClass", "metadata": {"name": "fast"}, "volumeBindingMode": mode}));
+        let (availability, reasons) = outcome(&view(&cluster, HOME));
+        assert_eq!(availability, expected, "{mode}: {reasons:?}");
+        if expected == "starting" {
+            assert_eq!(reasons, ["the storage claim home is not bound yet"]);
+        }
+    }
+}
+
+#[test]
+fn placeholders_give_way_and_are_shown_apart() {
+    let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 4).pod("x/y", "gpu-a", 1).pod("hub/warm-1", "gpu-a", 2);
+    let placeholder = cluster.change(|pod| {
+        pod["metadata"]["labels"] = json!({"component": "user-placeholder"});
+        pod["spec"]["priority"] = json!(-10);
+    });
+    let count = placeholder.snapshot().kinds[0].clone();
+    assert_eq!((count.used, count.free, count.reclaimable), (1, 3, 2));
+    let important = placeholder.change(|pod| pod["spec"]["priority"] = json!(0));
+    assert_eq!(important.snapshot().kinds[0].free, 1, "without a lower priority it gives way to nobody");
+}
