@@ -100,10 +100,10 @@ def lacks(suite: Suite) -> list[str]:
         return [need for need in suite.needs if not any(shutil.which(program) for program in need.split(" or "))]
 
     if missing() and suite.debian and os.geteuid() == 0 and shutil.which("apt-get"):
-        quietly = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdin": subprocess.DEVNULL}
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         print(f"-- apt-get install {' '.join(suite.debian)}", flush=True)
         for command in (["update", "-qq"], ["install", "-qq", "--no-install-recommends", *suite.debian]):
-            subprocess.run(["apt-get", "-y", *command], **quietly)
+            subprocess.run(["apt-get", "-y", *command], env=environment, stdin=subprocess.DEVNULL)
     return missing()
 
 
