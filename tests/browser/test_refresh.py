@@ -147,7 +147,7 @@ def test_an_old_picture_of_the_cluster_is_shown_with_its_age(visitor: Visitor, p
     page.route(PROFILES, age)
     form = visitor.open_form("ada", page=page)
     expect(form.note).to_contain_text("The cluster cannot be watched at the moment: what is free is as of")
-    expect(form.note).to_contain_text("hours ago")
+    expect(form.note).to_contain_text("days ago")
     page.screenshot(path=pictures / "stale.png", full_page=True)
 
 
