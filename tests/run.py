@@ -30,6 +30,7 @@ class Suite:
     needs: tuple[str, ...]
     commands: Callable[[], list[list[str]]]
     environment: dict[str, str]
+    debian: tuple[str, ...] = ()  # the packages that bring what it needs, where apt-get may install them
 
 
 def suites() -> list[Suite]:
@@ -83,10 +84,37 @@ def suites() -> list[Suite]:
             ],
             {"BERTH_BIN": str(binary)},
         ),
+        Suite(
+            "spawn page in a real browser",
+            (*cluster, BROWSERS),
+            lambda: [
+                ["cargo", "build", "--release", "--locked"],
+                in_venv("tests/cluster/tools.py", "browser"),
+                in_venv("tests/python_environment.py", "tests/requirements-hub6.txt"),
+                in_venv("-m", "pytest", "-q", "tests/browser"),
+            ],
+            {"BERTH_BIN": str(binary)},
+            ("chromium", "fonts-noto-color-emoji"),
+        ),
     ]
 
 
+BROWSERS = "chromium or chromium-browser or google-chrome"  # any of them
 CLIPPY = ["cargo", "clippy", "--all-targets", "--locked", "--", "-D", "warnings"]
+
+
+def lacks(suite: Suite) -> list[str]:
+    """What this machine lacks for it, after an attempt to install it where that is possible."""
+
+    def missing() -> list[str]:
+        return [need for need in suite.needs if not any(shutil.which(program) for program in need.split(" or "))]
+
+    if missing() and suite.debian and os.geteuid() == 0 and shutil.which("apt-get"):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        print(f"-- apt-get install {' '.join(suite.debian)}", flush=True)
+        for command in (["update", "-qq"], ["install", "-qq", "--no-install-recommends", *suite.debian]):
+            subprocess.run(["apt-get", "-y", *command], env=environment, stdin=subprocess.DEVNULL)
+    return missing()
 
 
 def run(suite: Suite) -> bool:
@@ -109,7 +137,7 @@ def main() -> int:
         return 2
     results: list[tuple[str, str]] = []
     for suite in chosen:
-        missing = [program for program in suite.needs if shutil.which(program) is None]
+        missing = lacks(suite)
         if missing:
             results.append(("skipped", f"{suite.name} (this machine lacks {', '.join(missing)})"))
             continue

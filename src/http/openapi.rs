@@ -148,6 +148,8 @@ pub struct Details {
     kinds: Vec<KindDetails>,
     reasons: Vec<String>,
     image: String,
+    /// Whether a spawn would not be refused at once
+    pickable: bool,
     /// Whether a server that finds nothing free waits for it
     waits: bool,
     /// At most so long; null: as the hub has it
@@ -164,6 +166,8 @@ pub struct Details {
 pub struct KindState {
     text: String,
     availability: Availability,
+    /// Whether a spawn would not be refused at once
+    pickable: bool,
     #[schema(required = false)]
     reasons: Vec<String>,
     /// GPUs that others ask for already, without having got them
@@ -172,13 +176,24 @@ pub struct KindState {
     counts: BTreeMap<String, ChoiceState>,
     /// By name, where a node can be chosen
     #[schema(required = false)]
-    nodes: BTreeMap<String, ChoiceState>,
+    nodes: BTreeMap<String, NodeChoice>,
+}
+
+#[derive(ToSchema)]
+pub struct NodeChoice {
+    #[schema(inline)]
+    #[serde(flatten)]
+    state: ChoiceState,
+    free: u64,
+    total: u64,
 }
 
 #[derive(ToSchema)]
 pub struct ChoiceState {
     text: String,
     availability: Availability,
+    /// Whether a spawn would not be refused at once
+    pickable: bool,
     #[schema(required = false)]
     reasons: Vec<String>,
 }

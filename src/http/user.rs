@@ -19,6 +19,8 @@ pub struct Whose {
     /// Separated by commas.
     groups: Option<String>,
     admin: Option<bool>,
+    /// The name of the server that the offers are for: what it holds itself is free for it.
+    server: Option<String>,
 }
 
 impl Whose {
@@ -46,6 +48,7 @@ pub fn split_groups(text: &str) -> Vec<String> {
         ("user" = Option<String>, Query, description = "A user's name"),
         ("groups" = Option<String>, Query, description = "The user's groups, separated by commas"),
         ("admin" = Option<bool>, Query, description = "Whether the user is an administrator"),
+        ("server" = Option<String>, Query, description = "The name of the server; the default one if absent"),
     ),
     responses(
         (status = 200, body = openapi::ProfileList),
@@ -56,9 +59,11 @@ pub fn split_groups(text: &str) -> Vec<String> {
 pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<impl Responder> {
     let caller = admit_user(&service, &request).await?.user;
     let whose = web::Query::<Whose>::from_query(request.query_string()).map_err(|error| {
-        Problem::new(400, "malformed", format!("The query is not understood: {error}. It takes user, groups and admin."))
+        Problem::new(400, "malformed", format!("The query is not understood: {error}. It takes user, groups, admin and server."))
     })?;
-    let user = match whose.into_inner().other_user() {
+    let mut whose = whose.into_inner();
+    let server = whose.server.take();
+    let user = match whose.other_user() {
         None => caller,
         Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin => caller,
         Some(_) if !caller.admin => {
@@ -66,10 +71,10 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
         }
         Some(user) => user,
     };
-    let view = service.view_of(&(user.name.clone(), String::new()));
+    let server = server.unwrap_or_default();
+    let view = service.view_of(&(user.name.clone(), server.clone()));
     let base = service.base.borrow().clone();
-    let base = base.as_ref().unwrap_or(&view.catalogue.base);
-    Ok(json(&list_profiles(&view, &service.prefix, &user, "", base)?))
+    Ok(json(&list_profiles(&view, &service.prefix, &user, &server, base.as_ref().unwrap_or(&view.catalogue.base))?))
 }
 
 /// The GPUs of the cluster by kind and by node

@@ -15,7 +15,7 @@ use super::limits::Allowance;
 use super::plan::{Request, allowed_kinds, default_count, plan};
 use super::refusal::Refusal;
 use super::slug;
-use super::survey::{KindState, survey};
+use super::survey::{KindState, pickable, survey};
 use crate::catalogue::{Catalogue, Profile, SharedCodeUse, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::Availability;
@@ -48,6 +48,8 @@ pub struct Details {
     pub kinds: Vec<KindDetails>,
     pub reasons: Vec<String>,
     pub image: String,
+    /// Whether a spawn would not be refused at once.
+    pub pickable: bool,
     /// Whether a server that finds nothing free waits for it, and at most how long; `None`: as the hub has it.
     pub waits: bool,
     pub wait_up_to_seconds: Option<u64>,
@@ -173,15 +175,18 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
     let mut kinds = Vec::new();
     let mut profile_options = Map::new();
     let mut choices = BTreeMap::new();
+    let mut refused = false;
     if let Some(snapshot) = context.snapshot {
         asked.gpus = default_count(&asked, allowance, snapshot, base, context.catalogue);
-        let assessment = plan(&asked, snapshot, base, context.catalogue).assessment;
-        availability = assessment.availability;
-        reasons = assessment.reasons;
+        let plan = plan(&asked, snapshot, base, context.catalogue);
+        availability = plan.assessment.availability;
+        refused = plan.quota.is_some();
+        reasons = plan.assessment.reasons;
         if let Some(allowance) = allowance.filter(|allowance| u64::from(asked.gpus) > allowance.left()) {
             let possible = u64::from(asked.gpus) <= allowance.limit;
             availability = availability.max(if possible { Availability::Busy } else { Availability::Never });
             reasons.insert(0, allowance.sentence());
+            refused = true;
         }
         kinds = kind_details(&asked, snapshot);
         choices = survey(&asked, node_choice, allowance, snapshot, base, context.catalogue);
@@ -197,6 +202,7 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
         kinds,
         reasons,
         image: request.image.reference.clone(),
+        pickable: pickable(profile, availability, refused),
         waits: profile.when_full == WhenFull::Wait,
         wait_up_to_seconds: profile.wait_up_to.map(|longest| longest.as_secs()),
         choices,
@@ -258,6 +264,7 @@ fn status(details: &Details, profile: &Profile, freshness: &Freshness) -> String
     }
     if let (WhenFull::Wait, Some(longest), Availability::Busy | Availability::Starting) =
         (profile.when_full, profile.wait_up_to, details.availability)
+        && details.pickable
     {
         text.push_str(&format!("; a server waits for up to {}", humantime::format_duration(longest)));
     }

@@ -183,24 +183,25 @@ fn plan_for<'a>(
     // A pin is to a node that exists.
     let growth = if request.node.is_none() { growth.as_slice() } else { &[] };
     let quota = snapshot.quotas.iter().find_map(|quota| quota.excess(&shape.requests));
-    let none = Assessment { availability: Availability::Never, reasons: Vec::new(), fitting: Vec::new() };
-    let mut plan = Plan { required, avoid, tolerations, gpu, shape, quota, assessment: none };
-    plan.assessment = plan.assess(nodes, growth);
-    plan
+    let assessment = assess_within(quota.as_ref(), nodes, growth, &shape);
+    Plan { required, avoid, tolerations, gpu, shape, quota, assessment }
 }
 
-impl Plan<'_> {
-    /// Whether and where the pod would start on some of the nodes, quotas considered.
-    pub fn assess<'n>(&self, nodes: &'n [Arc<NodeState>], growth: &[&Growth]) -> Assessment<'n> {
-        let mut assessment = assess(nodes, growth, &self.shape);
-        if let Some(excess) = &self.quota {
-            let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
-            assessment.availability = assessment.availability.max(availability);
-            assessment.reasons.insert(0, excess.to_string());
-            assessment.fitting.clear();
-        }
-        assessment
+/// An assessment of nodes under the quota that the pod exceeds, if any.
+pub fn assess_within<'a>(
+    quota: Option<&Excess>,
+    nodes: &'a [Arc<NodeState>],
+    growth: &[&Growth],
+    shape: &PodShape,
+) -> Assessment<'a> {
+    let mut assessment = assess(nodes, growth, shape);
+    if let Some(excess) = quota {
+        let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
+        assessment.availability = assessment.availability.max(availability);
+        assessment.reasons.insert(0, excess.to_string());
+        assessment.fitting.clear();
     }
+    assessment
 }
 
 /// The claims that a pod mounts, where it matters on which node.

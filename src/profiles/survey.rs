@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::choices::{ANY_KIND, MOST_NODES, gpu_nodes, numbers};
 use super::limits::Allowance;
-use super::plan::{Plan, Request, allowed_kinds, has_kind, plans};
-use crate::catalogue::Catalogue;
+use super::plan::{Plan, Request, allowed_kinds, assess_within, has_kind, plans};
+use crate::catalogue::{Catalogue, Profile, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::{Assessment, Availability};
 use crate::domain::node::NodeState;
@@ -21,8 +21,28 @@ use crate::domain::snapshot::{Growth, KindCount, Snapshot};
 pub struct State {
     pub text: String,
     pub availability: Availability,
+    /// Whether a spawn would not be refused at once.
+    pub pickable: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+}
+
+/// Whether a spawn would go ahead, if only to wait; `refused` where a limit or a quota forbids it now.
+pub fn pickable(profile: &Profile, availability: Availability, refused: bool) -> bool {
+    match availability {
+        Availability::Now | Availability::Unknown => true,
+        Availability::Busy | Availability::Starting => profile.when_full == WhenFull::Wait && !refused,
+        Availability::Never => false,
+    }
+}
+
+/// A node, with the GPUs there of the kinds that the choice of a kind leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeChoice {
+    #[serde(flatten)]
+    pub state: State,
+    pub free: u64,
+    pub total: u64,
 }
 
 /// A kind, or any, and what can be chosen with it.
@@ -36,16 +56,18 @@ pub struct KindState {
     pub counts: BTreeMap<String, State>,
     /// Where the user may choose one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub nodes: BTreeMap<String, State>,
+    pub nodes: BTreeMap<String, NodeChoice>,
 }
 
 /// A count, planned for every resource that can serve it.
 struct Planned<'a> {
+    profile: &'a Profile,
     count: u32,
+    /// What the user may still take, where that is limited.
+    allowance: Option<&'a Allowance>,
     /// Ids of the kinds that the profile allows at this count.
     allowed: BTreeSet<&'a str>,
     plans: Vec<Plan<'a>>,
-    allowance: Option<&'a Allowance>,
 }
 
 impl<'a> Planned<'a> {
@@ -54,28 +76,51 @@ impl<'a> Planned<'a> {
     }
 
     fn any(&self) -> State {
-        let best = self.plans.iter().map(|plan| &plan.assessment).min_by_key(|assessment| assessment.availability);
-        self.state(best.cloned().unwrap_or_else(|| impossible(None)))
+        let best = self.plans.iter().min_by_key(|plan| plan.assessment.availability);
+        best.map_or_else(|| self.impossible(None), |plan| self.state(&plan.assessment, plan.quota.is_some()))
     }
 
-    /// Over the nodes that have the kind, and those that can come.
+    /// Over the nodes that have the kind, and those that an autoscaler can add.
     fn kind(&self, kind: &KindCount, nodes: &[Arc<NodeState>], growth: &[&Growth]) -> State {
         if !self.allowed.contains(kind.kind.id.as_str()) {
-            return self.state(impossible(Some("one server gets one share of a card at most")));
+            return self.impossible(Some("one server gets one share of a card at most"));
         }
-        self.state(self.plan_of(kind).map_or_else(|| impossible(None), |plan| plan.assess(nodes, growth)))
+        let Some(plan) = self.plan_of(kind) else { return self.impossible(None) };
+        self.state(&assess_within(plan.quota.as_ref(), nodes, growth, &plan.shape), plan.quota.is_some())
     }
 
-    /// What is free is one thing, and what the user may take of it another.
-    fn state(&self, mut assessment: Assessment<'_>) -> State {
-        let over = self.allowance.filter(|allowance| u64::from(self.count) > allowance.left());
-        let Some(allowance) = over else { return count_state(self.count, &assessment) };
-        let possible = u64::from(self.count) <= allowance.limit;
-        assessment.availability = assessment.availability.max(if possible { Availability::Busy } else { Availability::Never });
-        assessment.reasons.insert(0, allowance.sentence());
-        let mut state = count_state(self.count, &assessment);
-        state.text = format!("{}, more than you may add now", gpus(self.count));
-        state
+    fn impossible(&self, reason: Option<&str>) -> State {
+        let reasons = reason.into_iter().map(str::to_owned).collect();
+        self.state(&Assessment { availability: Availability::Never, reasons, fitting: Vec::new() }, false)
+    }
+
+    fn state(&self, assessment: &Assessment<'_>, over_quota: bool) -> State {
+        let wanted = u64::from(self.count);
+        let over = self.allowance.filter(|allowance| wanted > allowance.left());
+        let mut availability = assessment.availability;
+        let mut reasons = assessment.reasons.clone();
+        if let Some(allowance) = over {
+            let least = if wanted > allowance.limit { Availability::Never } else { Availability::Busy };
+            availability = availability.max(least);
+            reasons.insert(0, allowance.sentence());
+        }
+        let when = match availability {
+            Availability::Now => match assessment.fitting.len() {
+                1 => "free now on 1 node".to_owned(),
+                nodes => format!("free now on {nodes} nodes"),
+            },
+            Availability::Never | Availability::Unknown => "not possible here".to_owned(),
+            _ if over.is_some() => "more than you may add now".to_owned(),
+            Availability::Busy => "in use now".to_owned(),
+            Availability::Starting => "not available yet".to_owned(),
+        };
+        let unit = if self.count == 1 { "GPU" } else { "GPUs" };
+        State {
+            text: format!("{} {unit}, {when}", self.count),
+            availability,
+            pickable: pickable(self.profile, availability, over.is_some() || over_quota),
+            reasons,
+        }
     }
 }
 
@@ -92,7 +137,7 @@ pub fn survey(
     let planned = gpu.counts.iter().map(|count| {
         let asked = Request { gpus: *count, ..request.clone() };
         let allowed = allowed_kinds(gpu, &asked, snapshot).map(|kind| kind.kind.id.as_str()).collect();
-        Planned { count: *count, allowed, plans: plans(&asked, snapshot, base, catalogue), allowance }
+        Planned { profile: request.profile, count: *count, allowance, allowed, plans: plans(&asked, snapshot, base, catalogue) }
     });
     let planned: Vec<Planned<'_>> = planned.collect();
     // Nodes are judged by the count that a form has selected at first.
@@ -109,14 +154,15 @@ pub fn survey(
             _ => (kind.free, kind.total),
         };
         (all_free, all) = (all_free.saturating_add(free), all.saturating_add(total));
-        let growth: Vec<&Growth> = snapshot.growth.iter().filter(|growth| growth.pool.kind.id == kind.kind.id).collect();
-        let growth = if request.node.is_none() { growth.as_slice() } else { &[] };
-        let counts = planned.iter().map(|each| (each.count, each.kind(kind, &nodes, growth))).collect();
+        // A pin is to a node that exists.
+        let grows = |growth: &&Growth| request.node.is_none() && growth.pool.kind.id == kind.kind.id;
+        let growth: Vec<&Growth> = snapshot.growth.iter().filter(grows).collect();
+        let counts = planned.iter().map(|each| (each.count, each.kind(kind, &nodes, &growth))).collect();
         let text = format!("{}, {free} of {total} free", kind.kind.display_name());
         let mut state = kind_state(text, counts, snapshot.ahead(&is_it));
         if node_choice {
             let plans: Vec<&Plan<'_>> = at_first.iter().filter_map(|each| each.plan_of(kind)).collect();
-            state.nodes = node_states(&nodes, &plans, &is_it);
+            state.nodes = node_states(request.profile, &nodes, &plans, &is_it);
         }
         states.insert(kind.kind.id.clone(), state);
     }
@@ -126,7 +172,7 @@ pub fn survey(
     if node_choice {
         let nodes: Vec<Arc<NodeState>> = gpu_nodes(request, gpu, snapshot).into_iter().map(|(node, ..)| node.clone()).collect();
         let plans: Vec<&Plan<'_>> = at_first.iter().flat_map(|each| &each.plans).collect();
-        any.nodes = node_states(&nodes, &plans, &wanted);
+        any.nodes = node_states(request.profile, &nodes, &plans, &wanted);
     }
     states.insert(ANY_KIND.to_owned(), any);
     states
@@ -134,47 +180,35 @@ pub fn survey(
 
 /// A kind is as available as the best of its counts.
 fn kind_state(text: String, counts: Vec<(u32, State)>, ahead: u64) -> KindState {
-    let best = counts.iter().map(|(_, state)| state).min_by_key(|state| state.availability);
-    let (availability, reasons) =
-        best.map_or((Availability::Never, Vec::new()), |state| (state.availability, state.reasons.clone()));
-    let counts = counts.into_iter().map(|(count, state)| (count.to_string(), state)).collect();
-    KindState { state: State { text, availability, reasons }, ahead, counts, nodes: BTreeMap::new() }
-}
-
-fn impossible<'a>(reason: Option<&str>) -> Assessment<'a> {
-    let reasons = reason.into_iter().map(str::to_owned).collect();
-    Assessment { availability: Availability::Never, reasons, fitting: Vec::new() }
-}
-
-fn gpus(count: u32) -> String {
-    match count {
-        1 => "1 GPU".to_owned(),
-        count => format!("{count} GPUs"),
-    }
-}
-
-fn count_state(count: u32, assessment: &Assessment<'_>) -> State {
-    let when = match assessment.availability {
-        Availability::Now => match assessment.fitting.len() {
-            1 => "free now on 1 node".to_owned(),
-            nodes => format!("free now on {nodes} nodes"),
-        },
-        Availability::Busy => "in use now".to_owned(),
-        Availability::Starting => "not available yet".to_owned(),
-        Availability::Never | Availability::Unknown => "not possible here".to_owned(),
+    let best = counts.iter().map(|(_, state)| state).min_by_key(|state| (!state.pickable, state.availability));
+    let state = State {
+        text,
+        availability: best.map_or(Availability::Never, |state| state.availability),
+        pickable: best.is_some_and(|state| state.pickable),
+        reasons: best.map(|state| state.reasons.clone()).unwrap_or_default(),
     };
-    State { text: format!("{}, {when}", gpus(count)), availability: assessment.availability, reasons: assessment.reasons.clone() }
+    let counts = counts.into_iter().map(|(count, state)| (count.to_string(), state)).collect();
+    KindState { state, ahead, counts, nodes: BTreeMap::new() }
 }
 
-fn node_states(nodes: &[Arc<NodeState>], plans: &[&Plan<'_>], wanted: &dyn Fn(&str) -> bool) -> BTreeMap<String, State> {
+fn node_states(
+    profile: &Profile,
+    nodes: &[Arc<NodeState>],
+    plans: &[&Plan<'_>],
+    wanted: &dyn Fn(&str) -> bool,
+) -> BTreeMap<String, NodeChoice> {
     let usable = nodes.iter().filter(|node| node.usable()).take(MOST_NODES);
     let state = |node: &Arc<NodeState>| {
         let (free, total) = numbers(node, wanted);
         let one = std::slice::from_ref(node);
-        let best = plans.iter().map(|plan| plan.assess(one, &[])).min_by_key(|assessment| assessment.availability);
-        let (availability, reasons) =
-            best.map_or((Availability::Never, Vec::new()), |assessment| (assessment.availability, assessment.reasons));
-        (node.name().to_owned(), State { text: format!("{}, {free} of {total} free", node.name()), availability, reasons })
+        let judged = plans.iter().map(|plan| (assess_within(plan.quota.as_ref(), one, &[], &plan.shape), plan.quota.is_some()));
+        let best = judged.min_by_key(|(assessment, _)| assessment.availability);
+        let (availability, reasons, over_quota) = best.map_or((Availability::Never, Vec::new(), false), |(assessment, over)| {
+            (assessment.availability, assessment.reasons, over)
+        });
+        let text = format!("{}, {free} of {total} free", node.name());
+        let state = State { text, availability, pickable: pickable(profile, availability, over_quota), reasons };
+        (node.name().to_owned(), NodeChoice { state, free, total })
     };
     usable.map(state).collect()
 }

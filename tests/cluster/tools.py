@@ -5,7 +5,7 @@ of what pins it (go.mod and go.sum, package-lock.json): a second run finds it an
 temporary folder that is renamed at the end, so a folder that exists is complete.
 
 Run as a program it builds what the test cluster needs and says what it does: `python tests/cluster/tools.py`. With the
-word `chart` it builds the programs of the chart's tests.
+word `chart` it builds the programs of the chart's tests, with `browser` also what the browser's tests need.
 """
 
 from __future__ import annotations
@@ -160,10 +160,10 @@ def build_kwok(family: Family, target: Path) -> None:
     (target / "stages.yaml").write_text("\n---\n".join(stages))
 
 
-def build_proxy(family: Family, target: Path) -> None:
+def build_npm(family: Family, target: Path) -> None:
     for pin in family.pins:
         shutil.copy(family.source / pin, target / pin)
-    run_step("proxy, configurable-http-proxy", ["npm", "ci", "--omit=dev", "--no-audit", "--no-fund"], target)
+    run_step(f"{family.name}, {family.why}", ["npm", "ci", "--omit=dev", "--no-audit", "--no-fund"], target)
 
 
 def build_schemas(family: Family, target: Path) -> None:
@@ -192,7 +192,9 @@ K8S = Family(
 )  # fmt: skip
 ETCD = Family("etcd", GO_PINS, "the apiserver's store", build_go, (("etcd", "go.etcd.io/etcd/server/v3"),))
 KWOK = Family("kwok", GO_PINS, "simulates nodes", build_kwok, (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),))
-PROXY = Family("proxy", ("package.json", "package-lock.json"), "JupyterHub's own proxy", build_proxy)
+NPM_PINS = ("package.json", "package-lock.json")
+PROXY = Family("proxy", NPM_PINS, "JupyterHub's own proxy", build_npm)
+AXE = Family("axe", NPM_PINS, "finds what keeps people from using a page", build_npm)
 HELM = Family("helm", GO_PINS, "installs the chart", build_go, (("helm", "helm.sh/helm/v4/cmd/helm"),))
 HELM_UNITTEST = Family(
     "helm-unittest", GO_PINS, "tests of the chart's templates", build_go,
@@ -262,10 +264,17 @@ def ensure_helm() -> Path:
     return ensure(HELM) / "helm"
 
 
+def ensure_axe() -> Path:
+    """The script of axe-core, which a page is given to be checked."""
+    return ensure(AXE) / "node_modules" / "axe-core" / "axe.min.js"
+
+
 def wanted(words: list[str]) -> dict[str, Path]:
-    """`chart` means the chart's programs; without a word it is what the test cluster needs."""
+    """`chart` means the chart's programs, `browser` axe-core too; without a word it is what the test cluster needs."""
     if words == ["chart"]:
         return vars(ensure_chart_tools())
+    if words == ["browser"]:
+        return {**vars(ensure_all()), "axe": ensure_axe()}
     return {**vars(ensure_all()), "helm": ensure_helm()}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from urllib.parse import quote
 
 import nodes
@@ -39,6 +40,8 @@ NODES = (
 GPUS = {A100: 2, L4: 2, T4: 1}
 # Everybody else is in no group.
 GROUPS: dict[str, tuple[str, ...]] = {"rosa": ("research",), "ravi": ("research",), "sam": ("students",)}
+# For names of pods: KWOK may still be about to delete an earlier pod, which it does by name.
+NUMBERS = count(1)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,6 @@ class Guest:
         self.world = world
         self.kube = world.kube
         self._stack = stack
-        self._count = 0
         self._users: set[tuple[Hub, str]] = set()
 
     def user(self, name: str, hub: Hub | None = None) -> None:
@@ -112,8 +114,7 @@ class Guest:
 
     def take_gpus(self, node: str, count: int) -> str:
         """Someone else's pod on that node; its name."""
-        self._count += 1
-        name = f"work-{node}-{self._count}"
+        name = f"work-{node}-{next(NUMBERS)}"
         self._stack.callback(pods.remove, self.kube, name, OTHERS)
         pods.start(self.kube, pods.manifest(name, OTHERS, gpus=count, node=node))
         return name
@@ -121,6 +122,12 @@ class Guest:
     def undo(self, step: Callable[..., object], *what: object) -> None:
         """Done at the test's end, before what was registered earlier."""
         self._stack.callback(step, *what)
+
+    def wait_in_vain(self, gpus: int) -> None:
+        """Someone else's pod that asks for GPUs which nobody has free."""
+        name = f"waits-{next(NUMBERS)}"
+        self._stack.callback(pods.remove, self.kube, name, OTHERS)
+        self.kube.create(pods.manifest(name, OTHERS, gpus=gpus))
 
     def node(self, spec: NodeSpec) -> None:
         """One more node."""

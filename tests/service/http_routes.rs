@@ -33,8 +33,8 @@ pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalo
     }
     let (_, catalogue) = watch::channel(Arc::new(catalogue));
     let holds = Arc::new(Holds::new(inventory.snapshot()));
-    let prefix = "/services/berth/".into();
-    web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix })
+    let base = watch::Sender::new(None);
+    web::Data::new(Service { inventory, holds, catalogue, access, base, prefix: "/services/berth/".into() })
 }
 
 pub fn tokens(api: &str) -> Access {

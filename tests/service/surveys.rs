@@ -68,7 +68,10 @@ fn a_kind_narrows_the_nodes_where_one_can_be_chosen() {
     let nodes = |kind: &str| choices[kind]["nodes"].as_object().expect("nodes").keys().cloned().collect::<Vec<_>>();
     assert_eq!(nodes("any"), ["gpu-a", "gpu-b"]);
     assert_eq!(nodes("tesla-t4"), ["gpu-b"]);
-    assert_eq!(choices["tesla-t4"]["nodes"]["gpu-b"], json!({"text": "gpu-b, 2 of 2 free", "availability": "now"}));
+    assert_eq!(
+        choices["tesla-t4"]["nodes"]["gpu-b"],
+        json!({"text": "gpu-b, 2 of 2 free", "availability": "now", "pickable": true, "free": 2, "total": 2})
+    );
 }
 
 #[test]
@@ -89,6 +92,24 @@ fn the_block_says_whether_and_how_long_a_server_waits() {
     assert_eq!((&refuses["waits"], &refuses["waitUpToSeconds"]), (&json!(false), &Value::Null));
     assert_eq!(waits["stale"], false);
     assert!(waits["observedAt"].as_str().is_some_and(|moment| !moment.is_empty()));
+}
+
+#[test]
+fn what_would_be_refused_cannot_be_picked() {
+    let full = || mixed().pod("a/x", "gpu-a", 3).pod("a/y", "gpu-b", 2);
+    let pickable = |block: &Value, count: &str| {
+        let state = &block["choices"]["any"]["counts"][count];
+        (state["availability"].as_str().expect("a word").to_owned(), state["pickable"] == true)
+    };
+    let waits = block(&full(), PROFILE);
+    assert_eq!((pickable(&waits, "1"), &waits["pickable"]), (("busy".into(), true), &json!(true)));
+    let refuses = block(&full(), &PROFILE.replace("wait, waitUpTo: 90s", "refuse"));
+    assert_eq!((pickable(&refuses, "1"), &refuses["pickable"]), (("busy".into(), false), &json!(false)));
+
+    let limited = block(&mixed(), &format!("{PROFILE}limits: {{gpusPerUser: 2}}\n"));
+    assert_eq!(pickable(&limited, "2"), ("now".into(), true));
+    assert_eq!(pickable(&limited, "4"), ("never".into(), false));
+    assert_eq!(limited["choices"]["any"]["counts"]["4"]["reasons"][0], "you may hold 2 GPUs at once");
 }
 
 #[test]
