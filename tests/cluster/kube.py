@@ -121,7 +121,7 @@ class Kube:
             return None
 
     def changes(self, path: str, version: str, seconds: float, **selectors: str) -> Iterator[tuple[str, Json]]:
-        """The watch events of a collection, or of what the selectors leave of it, until the apiserver ends the watch."""
+        """The watch events of a collection, or of what selectors leave of it, until the apiserver ends the watch."""
         params = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(max(1, int(seconds))), **selectors}
         with self._session.get(self.server + path, params=params, stream=True, timeout=(5, seconds + 5)) as answer:
             if answer.status_code >= 400:
