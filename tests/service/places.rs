@@ -43,6 +43,32 @@ fn label(key: &'static str, value: &'static str) -> impl Fn(&mut Value) {
 const NO_VOLUMES: &str = "volumes: []\n";
 
 #[test]
+fn case_12_a_taint_counts_by_profile() {
+    let config = "profiles: [{slug: gpu, title: G, image: ml-gpu, gpu: {}}, {slug: cpu, title: C, image: ml-cpu}]\nvolumes: []";
+    let view = Cluster::default().gpu_node("gpu-a", A100, 81920, 1).view(&catalogue(config));
+    let ask = |profile: &str, base: &Base| patch(&view, "", &ada(), base, &json!({"profile": profile})).map_err(|e| e.reason);
+    assert!(ask("gpu", &Base::default()).is_ok(), "its pod tolerates the taint");
+    assert_eq!(ask("cpu", &Base::default()).err(), Some("never-fits"), "and that one does not");
+    let tolerant = serde_json::from_value(json!({"tolerations": [{"key": GPU, "operator": "Exists"}]})).expect("a base");
+    assert!(ask("cpu", &tolerant).is_ok(), "unless the hub's own configuration does");
+}
+
+#[test]
+fn case_24_a_free_gpu_without_the_cpu_for_it_is_not_free_for_this_profile() {
+    let config = "profiles: [{slug: gpu, title: GPU, image: ml-gpu, cpu: {request: '4'}, gpu: {}}]\nvolumes: []";
+    let busy = |cpu: &str| {
+        let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 2).pod("x/y", "gpu-a", 1);
+        cluster.change(|pod| pod["spec"]["containers"][0]["resources"]["requests"] = json!({"cpu": cpu}))
+    };
+    for (cpu, sentence) in [("15500m", "not enough CPU left"), ("16", "no CPU left")] {
+        let view = busy(cpu).view(&catalogue(config));
+        assert_eq!(outcome(&view), ("busy".to_owned(), vec![format!("GPU free but {sentence} on gpu-a")]));
+        assert_eq!(offer(&view)["berth"]["free"], 1, "the GPU itself is free, and shown");
+    }
+    assert_eq!(outcome(&busy("12").view(&catalogue(config))).0, "now");
+}
+
+#[test]
 fn a_node_of_another_system_or_architecture_takes_no_notebook() {
     for (key, value, reason) in [
         ("kubernetes.io/os", "windows", "runs windows"),

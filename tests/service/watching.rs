@@ -160,6 +160,39 @@ async fn events_change_the_snapshot_and_its_generation() {
 }
 
 #[actix_web::test]
+async fn case_27_a_node_that_goes_before_its_pods_leaves_no_phantom() {
+    let cluster = two_gpus().gpu_node("gpu-b", A100, 81920, 2).pod("x/y", "gpu-a", 2);
+    let (node, pod) = (cluster.items[0].clone(), cluster.items[2].clone());
+    let server = apiserver(&cluster);
+    let (nodes, pods) = (server.stream(NODES), server.stream(PODS));
+    let (mut inventory, _policies) = server.follow();
+    until(&mut inventory, |s| free(s) == 2).await;
+    nodes.send(event("DELETED", &node, 101)).expect("a watch");
+    let without = until(&mut inventory, |s| s.nodes.len() == 1).await;
+    assert_eq!((without.kinds[0].total, without.kinds[0].used, without.kinds[0].free), (2, 0, 2));
+    pods.send(event("MODIFIED", &pod, 102)).expect("a watch");
+    pods.send(event("DELETED", &pod, 103)).expect("a watch");
+    nodes.send(event("ADDED", &node, 104)).expect("a watch");
+    let back = until(&mut inventory, |s| s.nodes.len() == 2 && free(s) == 4).await;
+    assert_eq!(back.kinds[0].used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_36_numbers_that_nobody_renews_are_called_old() {
+    let (mut publisher, inventory) = inventory::new();
+    publisher.publish_dump(&two_gpus().text(), "jupyterhub", &Policy::default()).expect("a dump");
+    let stale = || inventory.health.freshness().stale;
+    publisher.lose_dump();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert!(!stale());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(stale());
+    assert!(inventory.snapshot().is_some(), "old numbers are shown with their age, not taken away");
+    publisher.confirm_dump();
+    assert!(!stale());
+}
+
+#[actix_web::test]
 async fn an_object_that_makes_no_sense_is_skipped_and_the_watch_goes_on() {
     let server = apiserver(&two_gpus());
     let pods = server.stream(PODS);
