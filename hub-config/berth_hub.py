@@ -268,7 +268,7 @@ def _question(spawner: KubeSpawner) -> dict[str, Any]:
     base = {trait: covered.get(trait, getattr(spawner, trait)) for trait in ("node_selector", *MERGES)}
     groups = sorted(group.name for group in spawner.user.groups)
     others, first_steps = _requests(spawner)
-    seldom = {"notebook": _notebook(base), "init": first_steps}
+    seldom = {"notebook": _notebook(base), "init": first_steps, "claims": _claims(spawner, base["volumes"])}
     return {
         "user": {"name": spawner.user.name, "groups": groups, "admin": bool(spawner.user.admin)},
         "server": spawner.name,
@@ -278,7 +278,7 @@ def _question(spawner: KubeSpawner) -> dict[str, Any]:
             "tolerations": _as_api(base["tolerations"]),
             "requests": others,
             "scheduler_name": base["scheduler_name"],
-            **{name: amounts for name, amounts in seldom.items() if amounts},
+            **{name: told for name, told in seldom.items() if told},
         },
     }
 
@@ -330,6 +330,12 @@ def _notebook(base: dict[str, Any]) -> dict[str, str]:
     guarantees = {"cpu": base["cpu_guarantee"], "memory": base["mem_guarantee"], **base["extra_resource_guarantees"]}
     asked = {**limits, **{name: amount for name, amount in guarantees.items() if amount is not None}}
     return {name: str(amount) for name, amount in asked.items() if amount is not None}
+
+
+def _claims(spawner: KubeSpawner, volumes: Any) -> list[str]:
+    """The storage claims that the hub itself mounts: their volumes may be in one zone."""
+    sources = [volume.get("persistentVolumeClaim") or {} for volume in _as_api(volumes)]
+    return [spawner._expand_all(source["claimName"]) for source in sources if "claimName" in source]
 
 
 def _amounts(container: dict[str, Any]) -> dict[str, Decimal]:

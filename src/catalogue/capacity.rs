@@ -67,17 +67,29 @@ fn expandable_pool(pool: format::ExpandablePool, at: &Path, report: &mut Report)
             report.error(&labels.key(key), format!("{key}={value} is not a label"));
         }
     }
+    let (sharing, replicas) = sharing_of(&kind);
     let kind = Kind {
         vendor: vendor_of(&pool.resource).into(),
         product: kind.clone(),
         id: kind,
         memory_mib: pool.memory.and_then(|memory| u64::try_from(memory.value() / MIB).ok()),
-        sharing: Sharing::Exclusive,
+        sharing,
         mig_profile: None,
-        replicas: 1,
+        replicas,
         resource: pool.resource.as_str().into(),
     };
     ExpandablePool { kind: Arc::new(kind), gpus_per_node, max_nodes, labels: pool.labels }
+}
+
+/// How the GPUs of a kind are given out, and to how many: ids end in words that say so.
+fn sharing_of(id: &str) -> (Sharing, u64) {
+    for (mark, sharing) in [(".shared-", Sharing::TimeSliced), (".mps-", Sharing::Mps)] {
+        if let Some((_, rest)) = id.split_once(mark) {
+            let replicas = rest.split('.').next().and_then(|count| count.parse().ok());
+            return (sharing, replicas.unwrap_or(1));
+        }
+    }
+    (if id.contains(".mig-") { Sharing::Mig } else { Sharing::Exclusive }, 1)
 }
 
 fn is_kind_id(id: &str) -> bool {

@@ -130,6 +130,7 @@ fn base(base: Option<format::Base>, report: &mut Report) -> Base {
         requests: amounts("requests", base.requests, report),
         notebook: amounts("notebook", base.notebook, report),
         init: amounts("init", base.init, report),
+        claims: base.claims.unwrap_or_default(),
         scheduler_name: base.scheduler_name,
     }
 }

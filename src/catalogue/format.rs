@@ -230,7 +230,7 @@ pub(super) struct ExpandablePool {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a mapping with node_selector, node_affinity_required, tolerations, requests, notebook, init and scheduler_name"
+    expecting = "a mapping with node_selector, node_affinity_required, tolerations, requests, notebook, init, claims and scheduler_name"
 )]
 pub(super) struct Base {
     pub node_selector: Option<BTreeMap<String, String>>,
@@ -244,6 +244,7 @@ pub(super) struct Base {
     pub notebook: Option<BTreeMap<String, Quantity>>,
     #[schemars(with = "Option<BTreeMap<String, QuantityText>>")]
     pub init: Option<BTreeMap<String, Quantity>>,
+    pub claims: Option<Vec<String>>,
     pub scheduler_name: Option<String>,
 }
 

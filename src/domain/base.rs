@@ -29,6 +29,9 @@ pub struct Base {
     /// The most that a step before the notebook asks for.
     #[serde(deserialize_with = "null_is_default")]
     pub init: BTreeMap<String, Quantity>,
+    /// Names of claims that the hub itself mounts, such as the user's home. One that is not there yet the hub makes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub claims: Vec<String>,
     pub scheduler_name: Option<String>,
 }
 

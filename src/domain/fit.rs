@@ -46,6 +46,8 @@ pub struct PodShape {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Obstacle {
     NotSelected,
+    /// Nothing of the hub's could run there.
+    Strange(String),
     /// The volume of this claim can't be used there.
     OutOfReach(String),
     /// This claim waits to be bound, and until then no pod with it can be placed.
@@ -81,6 +83,7 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSelected => write!(f, "the node's labels or name are not what the request asks for"),
+            Self::Strange(reason) => write!(f, "the node {reason}"),
             Self::OutOfReach(claim) => write!(f, "the volume of the storage claim {claim} can't be used on this node"),
             Self::Unbound(claim) => write!(f, "the storage claim {claim} is not bound yet"),
             Self::Tainted(taint) => write!(f, "the taint {taint} is not tolerated"),
@@ -107,6 +110,7 @@ fn amount(resource: &str, value: u64) -> String {
         "cpu" => format!("{} CPU", value as f64 / 1000.0),
         "memory" => format!("{:.1} GiB memory", value as f64 / GIB as f64),
         "pods" => format!("{value} pod slots"),
+        "ephemeral-storage" => format!("{:.1} GiB of disk", value as f64 / GIB as f64),
         other => format!("{value} {other}"),
     }
 }
@@ -130,6 +134,9 @@ impl Verdict {
 /// Judges one node. What can't change while the node exists comes first, so the obstacle named is the deepest one.
 pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     let facts = &node.facts;
+    if let Some(reason) = &node.strange {
+        return Verdict::of(Availability::Never, Obstacle::Strange(reason.clone()));
+    }
     if !pod.requirements.select(&facts.name, &facts.labels) {
         return Verdict::of(Availability::Never, Obstacle::NotSelected);
     }
@@ -222,7 +229,11 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
     let availability = verdicts.iter().map(|(_, v)| v.availability).min().unwrap_or(Availability::Never);
     let grows = growth.iter().find(|growth| growth.can_grow() && serves(growth, pod));
     if let (Some(growth), Availability::Never) = (grows, availability) {
-        let reason = format!("no such node runs now, and the cluster can start one (up to {})", growth.pool.max_nodes);
+        let reason = if growth.loading > 0 {
+            "a node with such GPUs has started, and its driver is loading".to_owned()
+        } else {
+            format!("no such node runs now, and the cluster can start one (up to {})", growth.pool.max_nodes)
+        };
         return Assessment { availability: Availability::Starting, reasons: vec![reason], fitting: Vec::new() };
     }
     if availability == Availability::Now {
@@ -257,8 +268,8 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
 fn serves(growth: &Growth, pod: &PodShape) -> bool {
     let pool = &growth.pool;
     pod.gpu.as_ref().is_some_and(|gpu| *gpu == pool.kind.resource && pod.requests.other(gpu) <= pool.gpus_per_node)
-        && pod.requirements.select("", &pool.labels)
-        && pod.volumes.iter().all(|(_, reach)| *reach == Reach::Anywhere)
+        && pod.requirements.select("", &growth.labels)
+        && pod.volumes.iter().all(|(_, reach)| reach.includes("", &growth.labels))
 }
 
 /// A node with room that only a volume keeps the pod from.
@@ -297,7 +308,9 @@ fn busy_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<Stri
         }
     }
     if gpu_nodes > 0 {
+        let elsewhere = !reasons.is_empty();
         reasons.insert(match free_gpus {
+            0 if elsewhere => "on the other nodes all of them are in use".to_owned(),
             0 => "all of them are in use".to_owned(),
             n if n >= wanted => format!("{n} free, but on different nodes"),
             n => format!("only {n} of the {wanted} asked for are free"),

@@ -18,6 +18,13 @@ pub const KNOWN_RESOURCES: [&str; 7] = [
     "habana.ai/goya",
 ];
 
+/// Whether a resource is a GPU or a part of one by its very name, whatever the nodes of the moment offer.
+pub fn is_gpu_name(resource: &str) -> bool {
+    let slice = resource.starts_with("nvidia.com/mig-");
+    let partition = resource.starts_with("amd.com/") && resource.contains("_nps");
+    KNOWN_RESOURCES.contains(&resource) || slice || partition
+}
+
 /// How one GPU is given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

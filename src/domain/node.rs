@@ -112,6 +112,8 @@ pub struct NodeState {
     pub reclaimable: Resources,
     /// What is neither used nor held, never below zero.
     pub free: Resources,
+    /// Why nothing of the hub's could ever run here.
+    pub strange: Option<String>,
     /// Whether pods may be sent here now.
     pub usable: bool,
     /// Why not, in plain words, and what else is wrong with the node's GPUs.
@@ -123,30 +125,39 @@ impl NodeState {
     pub fn new(facts: Arc<NodeFacts>, usage: Usage, policy: &Policy) -> Self {
         let strange = strangeness(&facts, policy);
         let hidden = strange.as_ref().is_some_and(Strangeness::is_virtual);
-        let mut reasons = unusable_reasons(&facts, strange, policy);
+        let strange = strange.map(|strange| strange.reason);
+        let mut reasons = unusable_reasons(&facts, strange.as_ref(), policy);
         let usable = reasons.is_empty();
         if facts.mig_invalid {
             reasons.push(MIG_INVALID.to_owned());
         }
-        Self::count(facts, usage, usable, reasons, hidden)
+        Self::count(facts, usage, strange, usable, reasons, hidden)
     }
 
     /// The same node with more promised on it.
     pub fn with_held(&self, more: &Resources) -> Self {
         let mut usage = Usage { used: self.used.clone(), held: self.held.clone(), reclaimable: self.reclaimable.clone() };
         usage.held.add(more);
-        Self::count(self.facts.clone(), usage, self.usable, self.reasons.clone(), self.gpus.is_empty())
+        let strange = self.strange.clone();
+        Self::count(self.facts.clone(), usage, strange, self.usable, self.reasons.clone(), self.gpus.is_empty())
     }
 
     /// `hidden`: its GPUs are not shown at all.
-    fn count(facts: Arc<NodeFacts>, usage: Usage, usable: bool, reasons: Vec<String>, hidden: bool) -> Self {
+    fn count(
+        facts: Arc<NodeFacts>,
+        usage: Usage,
+        strange: Option<String>,
+        usable: bool,
+        reasons: Vec<String>,
+        hidden: bool,
+    ) -> Self {
         let pools = facts.pools.iter().filter(|_| !hidden);
         let gpus = pools.map(|pool| count(pool, &usage, usable)).collect();
         let Usage { used, held, reclaimable } = usage;
         let mut free = facts.allocatable.clone();
         free.subtract(&used);
         free.subtract(&held);
-        Self { facts, used, held, reclaimable, free, usable, reasons, gpus }
+        Self { facts, used, held, reclaimable, free, strange, usable, reasons, gpus }
     }
 
     pub fn name(&self) -> &str {
@@ -227,15 +238,15 @@ pub fn strangeness(facts: &NodeFacts, policy: &Policy) -> Option<Strangeness> {
     None
 }
 
-const OS: &str = "kubernetes.io/os";
-const ARCH: &str = "kubernetes.io/arch";
+pub const OS: &str = "kubernetes.io/os";
+pub const ARCH: &str = "kubernetes.io/arch";
 
 /// Taints that only repeat a condition that has a sentence of its own.
 const CONDITION_TAINTS: [&str; 3] =
     ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
-fn unusable_reasons(facts: &NodeFacts, strange: Option<Strangeness>, policy: &Policy) -> Vec<String> {
-    let mut reasons: Vec<String> = strange.into_iter().map(|strange| strange.reason).collect();
+fn unusable_reasons(facts: &NodeFacts, strange: Option<&String>, policy: &Policy) -> Vec<String> {
+    let mut reasons: Vec<String> = strange.into_iter().cloned().collect();
     if facts.leaving {
         reasons.push("being deleted".to_owned());
     }

@@ -52,6 +52,11 @@ impl Resources {
         }
     }
 
+    /// Whether some sum was too large to hold, so that nothing can be taken away from it again.
+    pub fn is_saturated(&self) -> bool {
+        [self.cpu, self.memory, self.pods].contains(&u64::MAX) || self.other.values().any(|count| *count == u64::MAX)
+    }
+
     pub fn subtract(&mut self, less: &Resources) {
         self.cpu = self.cpu.saturating_sub(less.cpu);
         self.memory = self.memory.saturating_sub(less.memory);

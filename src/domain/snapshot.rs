@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::gpu::{KNOWN_RESOURCES, Kind};
-use super::node::{ExpandablePool, NodeState, Policy, strangeness};
+use super::gpu::{Kind, is_gpu_name};
+use super::node::{ARCH, ExpandablePool, NodeState, OS, Policy, strangeness};
 use super::quota::Quota;
 use super::resources::Resources;
 use super::selector::{NodeRequirements, Requirement};
@@ -70,11 +70,16 @@ pub struct Growth {
     pub pool: ExpandablePool,
     /// Nodes of the pool that exist.
     pub nodes: u64,
+    /// Those of them that do not offer their GPUs yet: drivers take minutes to load on a new node.
+    pub loading: u64,
+    /// The labels of a new node, as far as they are known.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Growth {
+    /// Whether there is more to come.
     pub fn can_grow(&self) -> bool {
-        self.nodes < self.pool.max_nodes
+        self.nodes < self.pool.max_nodes || self.loading > 0
     }
 }
 
@@ -125,7 +130,7 @@ impl Snapshot {
         unclassified.sort();
         unclassified.dedup();
         let gpu_nodes: Vec<_> = nodes.iter().filter(|node| !node.gpus.is_empty()).cloned().collect();
-        let growth: Vec<Growth> = policy.expandable.iter().map(|pool| growth(pool, &nodes)).collect();
+        let growth: Vec<Growth> = policy.expandable.iter().map(|pool| growth(pool, &nodes, policy)).collect();
         let mut kinds = sum_kinds(&gpu_nodes);
         for Growth { pool, .. } in &growth {
             kinds.entry(pool.kind.id.clone()).or_insert_with(|| KindCount::none(pool.kind.clone()));
@@ -172,7 +177,7 @@ impl Snapshot {
 
     /// Whether this resource is a GPU: one of a kind here, one that Berth knows, or one that looks like it.
     pub fn is_gpu(&self, resource: &str) -> bool {
-        KNOWN_RESOURCES.contains(&resource)
+        is_gpu_name(resource)
             || self.kinds.iter().any(|count| *count.kind.resource == *resource)
             || self.unclassified.iter().any(|name| **name == *resource)
     }
@@ -230,9 +235,22 @@ fn add_pending(kinds: &mut BTreeMap<String, KindCount>, demand: &[Demand]) {
     }
 }
 
-fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>]) -> Growth {
+fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>], policy: &Policy) -> Growth {
     let belongs = |node: &&Arc<NodeState>| pool.labels.iter().all(|(key, value)| node.facts.labels.get(key) == Some(value));
-    Growth { pool: pool.clone(), nodes: nodes.iter().filter(belongs).count() as u64 }
+    let offers = |node: &Arc<NodeState>| node.facts.allocatable.other(&pool.kind.resource) > 0;
+    let mine = || nodes.iter().filter(belongs);
+    // Every kubelet sets these two by itself.
+    let mut labels = pool.labels.clone();
+    labels.entry(OS.to_owned()).or_insert_with(|| "linux".to_owned());
+    if let Some(architecture) = policy.architectures.first() {
+        labels.entry(ARCH.to_owned()).or_insert_with(|| architecture.clone());
+    }
+    Growth {
+        pool: pool.clone(),
+        nodes: mine().count() as u64,
+        loading: mine().filter(|node| !node.facts.leaving && !offers(node)).count() as u64,
+        labels,
+    }
 }
 
 /// One requirement for each label by which nodes are strange, with all the values to stay away from. `NotIn` also takes

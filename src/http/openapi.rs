@@ -67,6 +67,8 @@ pub struct Base {
     notebook: Option<BTreeMap<String, String>>,
     /// The most that a step before the notebook asks for
     init: Option<BTreeMap<String, String>>,
+    /// Names of claims that the hub itself mounts
+    claims: Option<Vec<String>>,
     scheduler_name: Option<String>,
 }
 

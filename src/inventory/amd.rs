@@ -42,7 +42,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     let (name, label) = match &product {
         Said::One(value, key) => (*value, Some(*key)),
         Said::Several => (MIXED, None),
-        Said::Nothing => node.product(&[]).map_or(("GPU", None), |(key, value)| (value, Some(key))),
+        Said::Nothing => node.product(VENDOR, &[]).map_or(("GPU", None), |(key, value)| (value, Some(key))),
     };
     let slices = partition.as_deref().map_or(1, |partition| slices_of_a_card(name, partition));
 

@@ -44,8 +44,13 @@ pub fn read(text: &str, namespace: &str, health: &Health) -> Result<Index, DumpE
     let mut index = Index::new(namespace);
     index.apply(Change::Nodes(Update::All(objects.nodes)));
     index.apply(Change::Pods(Update::All(objects.pods)));
-    index.apply(Change::Volumes(Update::All(objects.volumes)));
-    index.apply(Change::Classes(Update::All(objects.classes)));
+    // A dump without any was made without asking for them.
+    if !objects.volumes.is_empty() {
+        index.apply(Change::Volumes(Update::All(objects.volumes)));
+    }
+    if !objects.classes.is_empty() {
+        index.apply(Change::Classes(Update::All(objects.classes)));
+    }
     index.apply(Change::Quotas(Update::All(objects.quotas)));
     if objects.claimless {
         index.forget_claims();

@@ -13,9 +13,11 @@ pub fn knows(resource: &str) -> bool {
 }
 
 pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
-    let own = if resource.ends_with("goya") { "Goya" } else { "Gaudi" };
-    let product = node.product(&[]);
+    let (own, mark) = if resource.ends_with("goya") { ("Goya", ".goya") } else { ("Gaudi", "") };
+    let product = node.product(VENDOR, &[]);
     let name = product.map_or(own, |(_, value)| value);
+    let mark = if product.is_some() { mark } else { "" };
     let labels = product.and_then(|(key, _)| node.pair(key)).into_iter().collect();
-    Reading { labels, ..Reading::whole(vendor_slug(VENDOR, name), VENDOR, name) }.pool(resource, node)
+    let id = format!("{}{mark}", vendor_slug(VENDOR, name));
+    Reading { labels, ..Reading::whole(id, VENDOR, name) }.pool(resource, node)
 }

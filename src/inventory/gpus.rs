@@ -27,6 +27,13 @@ const OTHERS_MEMORY: &str = "karpenter.k8s.aws/instance-gpu-memory";
 /// in place of an instance type.
 const VAGUE: [&str; 7] = ["nvidia", "amd", "intel", "gpu", "true", "k3s", "rke2"];
 
+/// Words by which an accelerator label names its vendor.
+const VENDORS: [&str; 4] = ["nvidia", "amd", "intel", "habana"];
+
+fn names_vendor(value: &str, vendor: &str) -> bool {
+    slug(value).strip_prefix(vendor).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// A vendor's module: whether a resource is its to read, and the pool made of it, if it offers any.
 type Reader = (fn(&str) -> bool, fn(&Arc<str>, &Offered<'_>) -> Option<GpuPool>);
 
@@ -90,10 +97,12 @@ impl<'a> Offered<'a> {
         self.capacity.get(resource).copied().unwrap_or(0).max(self.allocatable.other(resource))
     }
 
-    /// The label of the product, key and value: the vendor's own first, then whatever else may name it.
-    pub fn product<'k>(&self, own: &[&'k str]) -> Option<(&'k str, &'a str)> {
+    /// The label of the product, key and value: the vendor's own first, then whatever else may name it, unless that names
+    /// another vendor's card.
+    pub fn product<'k>(&self, vendor: &str, own: &[&'k str]) -> Option<(&'k str, &'a str)> {
         let own = own.iter().find_map(|key| Some((*key, self.label(key)?)));
-        let specific = |value: &&str| !VAGUE.iter().any(|vague| value.eq_ignore_ascii_case(vague));
+        let foreign = |value: &str| VENDORS.iter().any(|other| *other != vendor && names_vendor(value, other));
+        let specific = |value: &&str| !VAGUE.iter().any(|vague| value.eq_ignore_ascii_case(vague)) && !foreign(value);
         own.or_else(|| OTHERS_PRODUCTS.iter().find_map(|key| Some((*key, self.label(key).filter(specific)?))))
     }
 
@@ -174,10 +183,11 @@ pub fn share_mark(sharing: Sharing, replicas: u64) -> String {
     }
 }
 
-/// A name for an id, with the vendor in front unless it is in the name.
+/// A name for an id, with the vendor in front unless it is there already: the same word may name things of two vendors.
 pub fn vendor_slug(vendor: &str, name: &str) -> String {
     let name = slug(name);
-    if name.contains(vendor) { name } else { slug(&format!("{vendor}-{name}")) }
+    let has = name.strip_prefix(vendor).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']));
+    if has { name } else { slug(&format!("{vendor}-{name}")) }
 }
 
 /// Lower case, safe for form fields and URLs, never with two dashes in a row (KubeSpawner splits field names there).

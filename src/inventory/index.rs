@@ -107,8 +107,8 @@ impl Index {
             .pods
             .values()
             .filter_map(|pod| match &pod.place {
-                Place::Waiting { pod, .. } => Some(pod.as_ref()),
-                Place::Bound { .. } => None,
+                Some(Place::Waiting { pod, .. }) => Some(pod.as_ref()),
+                _ => None,
             })
             .collect();
         let mut servers: Vec<Arc<Server>> =
@@ -185,7 +185,7 @@ impl Index {
     }
 
     fn set_pod(&mut self, key: String, pod: PodFacts) {
-        if let Some((node, take, requests)) = taking(&pod.place) {
+        if let Some((node, take, requests)) = pod.place.as_ref().and_then(taking) {
             self.dirty.insert(node.clone());
             take(self.usage.entry(node.clone()).or_default()).add(requests);
         }
@@ -198,10 +198,14 @@ impl Index {
     fn remove_pod(&mut self, key: &str) {
         let Some(pod) = self.pods.remove(key) else { return };
         self.servers.remove(key);
-        let Some((node, take, requests)) = taking(&pod.place) else { return };
+        let Some((node, take, requests)) = pod.place.as_ref().and_then(taking) else { return };
         self.dirty.insert(node.clone());
         if let Some(usage) = self.usage.get_mut(node) {
-            take(usage).subtract(requests);
+            if take(usage).is_saturated() {
+                *usage = usage_of(node, self.pods.values());
+            } else {
+                take(usage).subtract(requests);
+            }
             if *usage == Usage::default() {
                 self.usage.remove(node);
             }
@@ -213,6 +217,17 @@ impl Index {
         self.storage.claims = None;
         self.listed.claims = true;
     }
+}
+
+/// Counts a node's pods anew. Anyone can ask for an absurd amount, and sums beyond what a number holds can't be undone.
+fn usage_of<'a>(node: &str, pods: impl Iterator<Item = &'a PodFacts>) -> Usage {
+    let mut usage = Usage::default();
+    for (at, take, requests) in pods.filter_map(|pod| taking(pod.place.as_ref()?)) {
+        if **at == *node {
+            take(&mut usage).add(requests);
+        }
+    }
+    usage
 }
 
 type Account = fn(&mut Usage) -> &mut Resources;

@@ -20,7 +20,7 @@ pub fn knows(resource: &str) -> bool {
 }
 
 pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
-    let product = node.product(&PRODUCTS);
+    let product = node.product(VENDOR, &PRODUCTS);
     let name = product.map_or("GPU", |(_, value)| value);
     // With -shared-dev-num each card is offered several times, and no label says so: there are then more of the
     // resource than cards.

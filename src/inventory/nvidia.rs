@@ -52,7 +52,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     let key = |suffix: &str| format!("{name}.{suffix}");
     let named_slice = name.strip_prefix(SLICE);
     let own_product = key("product");
-    let product = node.product(&[&own_product, PRODUCT]);
+    let product = node.product(VENDOR, &[&own_product, PRODUCT]);
     let Product { base, mig, shared } = product.map_or_else(Product::unknown, |(_, value)| split_product(value));
     if mig == Some(INVALID) {
         return None;

@@ -12,7 +12,8 @@ use crate::domain::snapshot::PendingPod;
 /// What is kept of a pod: some 0.26 KiB instead of 45.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodFacts {
-    pub place: Place,
+    /// `None` for a pod that takes nothing and waits for nothing that the scheduler could give.
+    pub place: Option<Place>,
     /// Whose server it is, if a hub made it.
     pub server: Option<Arc<Server>>,
 }
@@ -27,16 +28,18 @@ pub enum Place {
 
 pub fn pod(pod: Pod) -> Decoded<PodFacts> {
     let key = key(&pod.metadata);
-    let fact = place(&pod, &key).map(|place| PodFacts { server: server(&pod, &key, &place), place });
+    if ["Succeeded", "Failed"].contains(&pod.status.phase.as_str()) {
+        return Decoded { key, fact: None };
+    }
+    let requests = requests(&pod.spec, &key);
+    let server = server(&pod, &key, &requests);
+    let place = place(&pod, requests);
+    let fact = (place.is_some() || server.is_some()).then_some(PodFacts { place, server });
     Decoded { key, fact }
 }
 
-fn place(pod: &Pod, key: &str) -> Option<Place> {
-    if ["Succeeded", "Failed"].contains(&pod.status.phase.as_str()) {
-        return None;
-    }
+fn place(pod: &Pod, requests: Resources) -> Option<Place> {
     let spec = &pod.spec;
-    let requests = requests(spec, key);
     if !spec.node_name.is_empty() {
         return Some(Place::Bound { node: spec.node_name.as_str().into(), requests, reclaimable: is_placeholder(pod) });
     }
@@ -63,18 +66,21 @@ fn is_placeholder(pod: &Pod) -> bool {
     component == Some("user-placeholder") && pod.spec.priority.is_some_and(|priority| priority < 0)
 }
 
-fn server(pod: &Pod, key: &str, place: &Place) -> Option<Arc<Server>> {
+/// A server that is held back by a gate is one too: its user has asked for it.
+fn server(pod: &Pod, key: &str, requests: &Resources) -> Option<Arc<Server>> {
     let annotations = &pod.metadata.annotations;
-    let (stage, requests) = match place {
-        Place::Bound { node, requests, .. } => (Stage::Bound(node.clone()), requests),
-        Place::Waiting { pod: waiting, .. } => {
-            let refused = pod.status.conditions.iter().find(|c| c.name == "PodScheduled" && c.status == "False");
-            let stage = refused.map_or(Stage::Waiting, |condition| Stage::Unschedulable(condition.message.clone()));
-            (stage, &waiting.requests)
-        }
+    let user = annotations.user.clone()?;
+    let bound = &pod.spec.node_name;
+    let refused = pod.status.conditions.iter().find(|c| c.name == "PodScheduled" && c.status == "False");
+    let stage = match refused {
+        _ if !bound.is_empty() => Stage::Bound(bound.as_str().into()),
+        // Nothing will come of it.
+        _ if pod.metadata.deletion_timestamp.is_some() => return None,
+        Some(condition) => Stage::Unschedulable(condition.message.clone()),
+        None => Stage::Waiting,
     };
     Some(Arc::new(Server {
-        user: annotations.user.clone()?,
+        user,
         name: annotations.server.clone().unwrap_or_default(),
         hub: annotations.hub.clone().unwrap_or_else(|| pod.metadata.namespace.clone()),
         pod: key.to_owned(),

@@ -49,6 +49,8 @@ pub fn pool(rule: &GpuRule, resource: &Arc<str>, node: &Offered<'_>) -> Option<G
     let replicas = rule.replicas_label.as_deref().and_then(|key| node.number(key)).unwrap_or(1);
     let mut id = match &product {
         None => vendor_slug(vendor, resource),
+        // The vendor's own label names it as the built-in reader would.
+        Some((key, name)) if PLAIN.contains(&&**resource) && key.starts_with(domain) => slug(name),
         Some((_, name)) if PLAIN.contains(&&**resource) && vendor == owner => vendor_slug(vendor, name),
         // Two resources may have cards of one product, and a kind is one resource.
         Some((_, name)) => format!("{}.{}", vendor_slug(vendor, name), slug(resource)),

@@ -46,24 +46,37 @@ pub fn claim(claim: objects::Claim) -> Decoded<ClaimFacts> {
     Decoded { key, fact: Some(fact) }
 }
 
-/// Labels of a volume that confine it, by which volumes told their zone before node affinity did. Several zones are
-/// joined by two underscores. Source: the scheduler's VolumeZone plugin.
-const ZONE_LABELS: [&str; 4] = [
-    "topology.kubernetes.io/zone",
-    "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
+/// Labels by which volumes told where they are before node affinity did; the old name and the new.
+const ZONES: [(&str, &str); 2] = [
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
 ];
 
 pub fn volume(volume: objects::Volume) -> Decoded<VolumeFacts> {
-    let zones = ZONE_LABELS.iter().filter_map(|key| {
-        let zones = volume.metadata.labels.get(*key)?.split("__").map(str::to_owned).collect();
-        Some(Requirement::is_in(key, zones))
-    });
-    let zones = NodeSelectorTerm { match_expressions: zones.collect(), ..NodeSelectorTerm::default() };
-    let zones: Vec<_> = Some(zones).filter(|term| *term != NodeSelectorTerm::default()).into_iter().collect();
-    let terms = multiply_terms(&volume.spec.node_affinity.required.node_selector_terms, &zones);
+    let mut terms = volume.spec.node_affinity.required.node_selector_terms;
+    for (old, new) in ZONES {
+        for key in [old, new] {
+            if let Some(value) = volume.metadata.labels.get(key) {
+                terms = multiply_terms(&terms, &places(key, new, value));
+            }
+        }
+    }
     Decoded { key: volume.metadata.name, fact: Some(terms) }
+}
+
+/// The alternatives of one such label. Several places are joined by two underscores; a node may have the label under its
+/// new name only; and a node without any of them is none of this rule's business.
+/// Source: the scheduler's VolumeZone plugin, `volume_zone.go`.
+fn places(key: &str, new: &str, value: &str) -> Vec<NodeSelectorTerm> {
+    let term = |match_expressions| NodeSelectorTerm { match_expressions, ..NodeSelectorTerm::default() };
+    let values: Vec<String> = value.split("__").map(str::to_owned).collect();
+    let mut alternatives = vec![term(vec![Requirement::is_in(key, values.clone())])];
+    if key != new {
+        alternatives.push(term(vec![Requirement::absent(key), Requirement::is_in(new, values)]));
+    }
+    let none = ZONES.iter().flat_map(|(old, new)| [Requirement::absent(old), Requirement::absent(new)]);
+    alternatives.push(term(none.collect()));
+    alternatives
 }
 
 pub fn class(class: StorageClass) -> Decoded<ClassFacts> {
@@ -89,17 +102,22 @@ impl Storage {
         Some(claims.iter().map(claim).collect())
     }
 
+    /// The scheduler takes no pod with a claim that is not bound, unless the class says that it waits for that pod.
     fn reach(&self, claim: &ClaimFacts) -> Reach {
         let terms = match claim.phase {
-            ClaimPhase::Bound => self.volumes.as_ref().and_then(|volumes| volumes.get(&claim.volume)).cloned(),
-            // Without a class an administrator binds it, or nobody does.
-            ClaimPhase::Pending => match self.classes.as_ref().and_then(|classes| classes.get(&claim.class)) {
-                Some(class) if class.waits_for_pod => Some(class.topologies.clone()),
-                Some(_) => return Reach::Unbound,
-                None => None,
-            },
+            ClaimPhase::Bound => self.volumes.as_ref().map(|volumes| volumes.get(&claim.volume).cloned()),
+            ClaimPhase::Pending => self.classes.as_ref().map(|classes| {
+                let class = classes.get(&claim.class).filter(|class| class.waits_for_pod)?;
+                Some(class.topologies.clone())
+            }),
+            // Refused by name before anybody asks where.
             ClaimPhase::Lost | ClaimPhase::Leaving => None,
         };
-        terms.filter(|terms| !terms.is_empty()).map_or(Reach::Anywhere, Reach::Nodes)
+        match terms {
+            None => Reach::Anywhere,
+            Some(None) => Reach::Unbound,
+            Some(Some(terms)) if terms.is_empty() => Reach::Anywhere,
+            Some(Some(terms)) => Reach::Nodes(terms),
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Everything counts that the user's servers request or are promised, whatever it waits for: a pod that waits today holds
 //! its GPU tomorrow.
 
+use std::collections::BTreeMap;
+
 use crate::catalogue::Catalogue;
 use crate::domain::snapshot::Snapshot;
 use crate::profiles::User;
@@ -19,9 +21,14 @@ impl Allowance {
     /// The allowance of somebody who asks for one server, whose own earlier pod does not count; `None` without a limit.
     pub fn of(user: &User, server: &str, snapshot: &Snapshot, catalogue: &Catalogue) -> Option<Self> {
         let limit = u64::from(catalogue.limits.of(&user.groups)?);
-        let mine = snapshot.servers.iter().filter(|other| other.user == user.name && other.name != server);
-        let servers = mine.map(|other| (other.name.clone(), snapshot.gpus_of(&other.requests)));
-        Some(Self { limit, servers: servers.filter(|(_, gpus)| *gpus > 0).collect() })
+        let mut servers: BTreeMap<&str, u64> = BTreeMap::new();
+        for other in snapshot.servers.iter().filter(|other| other.user == user.name && other.name != server) {
+            // A server that starts anew may be there twice for a moment: with its old pod and with what is promised to it.
+            let most = servers.entry(&other.name).or_default();
+            *most = snapshot.gpus_of(&other.requests).max(*most);
+        }
+        let servers = servers.into_iter().filter(|(_, gpus)| *gpus > 0);
+        Some(Self { limit, servers: servers.map(|(name, gpus)| (name.to_owned(), gpus)).collect() })
     }
 
     pub fn left(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! pod, and the scheduler may still place it anywhere. Only where a profile leaves some kinds out do their labels have
 //! to keep the pod off them.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profil
 use crate::domain::base::{Base, amounts};
 use crate::domain::fit::{Assessment, Availability, PodShape, assess};
 use crate::domain::gpu::{GpuPool, selecting_terms};
+use crate::domain::image::fingerprint;
 use crate::domain::node::NodeState;
 use crate::domain::quota::Excess;
 use crate::domain::resources::Resources;
@@ -52,12 +54,12 @@ pub struct Plan<'a> {
 
 /// Plans a request over a snapshot, under what the hub's own configuration already asks for.
 pub fn plan<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, catalogue: &Catalogue) -> Plan<'a> {
-    // One pod can ask for one resource only: the one that can be had soonest.
-    let plans = plans(request, snapshot, base, catalogue).into_iter();
-    plans.min_by_key(|plan| plan.assessment.availability).unwrap_or_else(|| impossible(request))
+    // One pod can ask for one resource only.
+    plans(request, snapshot, base, catalogue).into_iter().next().unwrap_or_else(|| impossible(request))
 }
 
-/// A plan for each resource that the request could ask for, at least one.
+/// A plan for each resource that the request could ask for, at least one, the best first: what can be had soonest, where
+/// the image is already, and then the larger GPUs, so that nobody gets a processor's own graphics in place of a card.
 pub fn plans<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, catalogue: &Catalogue) -> Vec<Plan<'a>> {
     let Some(gpu) = &request.profile.gpu else {
         return vec![plan_for(request, None, snapshot, base, catalogue)];
@@ -67,12 +69,18 @@ pub fn plans<'a>(request: &Request<'_>, snapshot: &'a Snapshot, base: &Base, cat
     if resources.is_empty() {
         return vec![impossible(request)];
     }
+    let image = fingerprint(&request.image.reference);
     let plans = resources.into_iter().map(|resource| {
-        let ids = kinds.iter().filter(|count| count.kind.resource == *resource).map(|count| count.kind.id.as_str());
-        let choice = GpuChoice { resource: resource.clone(), kinds: ids.collect() };
-        plan_for(request, Some(choice), snapshot, base, catalogue)
+        let ours = || kinds.iter().filter(|count| count.kind.resource == *resource);
+        let choice = GpuChoice { resource: resource.clone(), kinds: ours().map(|count| count.kind.id.as_str()).collect() };
+        let plan = plan_for(request, Some(choice), snapshot, base, catalogue);
+        let has_image = plan.assessment.fitting.iter().any(|node| node.facts.images.contains(&image));
+        let memory = ours().filter_map(|count| count.kind.memory_mib).max();
+        ((plan.assessment.availability, Reverse(has_image), Reverse(memory)), plan)
     });
-    plans.collect()
+    let mut plans: Vec<_> = plans.collect();
+    plans.sort_by_key(|(rank, _)| *rank);
+    plans.into_iter().map(|(_, plan)| plan).collect()
 }
 
 /// How many GPUs a request takes where the user does not say: the first of the profile's counts that some node could
@@ -172,7 +180,7 @@ fn plan_for<'a>(
         requests: requests(request.profile, gpu.as_ref(), snapshot, base),
         requirements,
         gpu: gpu.as_ref().map(|(resource, _)| resource.clone()),
-        volumes: volumes(snapshot, catalogue),
+        volumes: volumes(snapshot, base, catalogue),
     };
     // Nodes that can't matter are left out: the others of a pin, and those without GPUs of a pod that needs one.
     let nodes = match (request.node, &gpu) {
@@ -205,16 +213,17 @@ pub fn assess_within<'a>(
 }
 
 /// The claims that a pod mounts, where it matters on which node.
-fn volumes(snapshot: &Snapshot, catalogue: &Catalogue) -> Vec<(String, Reach)> {
+fn volumes(snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> Vec<(String, Reach)> {
     let Some(claims) = &snapshot.claims else { return Vec::new() };
-    let reach = |source: &VolumeSource| match source {
-        VolumeSource::Claim { name, .. } => {
-            let reach = &claims.get(name)?.reach;
-            (*reach != Reach::Anywhere).then(|| (name.clone(), reach.clone()))
-        }
+    let ours = catalogue.volumes.iter().filter_map(|volume| match &volume.source {
+        VolumeSource::Claim { name, .. } => Some(name),
         VolumeSource::EmptyDir { .. } => None,
+    });
+    let matters = |name: &String| {
+        let reach = &claims.get(name)?.reach;
+        (*reach != Reach::Anywhere).then(|| (name.clone(), reach.clone()))
     };
-    catalogue.volumes.iter().filter_map(|volume| reach(&volume.source)).collect()
+    ours.chain(&base.claims).filter_map(matters).collect()
 }
 
 /// No kind of GPU in the cluster is one that the request allows.

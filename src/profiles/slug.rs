@@ -54,7 +54,24 @@ pub fn resolve<'a>(slug: &str, catalogue: &'a Catalogue, snapshot: Option<&Snaps
         }
         gone = Some(profile);
     }
+    if let Some(heir) = heir(slug, catalogue, snapshot) {
+        return heir;
+    }
     gone.map_or(Resolved::Unknown, Resolved::NodeGone)
+}
+
+/// What a retired profile per node became: the same node of its heir, or the heir itself if that is for no one node.
+fn heir<'a>(slug: &str, catalogue: &'a Catalogue, snapshot: Option<&Snapshot>) -> Option<Resolved<'a>> {
+    let nodes = snapshot.map(|snapshot| snapshot.nodes.as_slice()).unwrap_or_default();
+    catalogue.redirects.iter().find_map(|(old, new)| {
+        slug.strip_prefix(old.as_str())?.strip_prefix('-')?;
+        let profile = catalogue.profiles.iter().find(|profile| profile.slug == *new)?;
+        if profile.per_node.is_none() {
+            return Some(Resolved::Profile(profile));
+        }
+        let node = nodes.iter().find(|node| on_node(old, node.name()) == slug);
+        Some(node.map_or(Resolved::NodeGone(profile), |node| Resolved::OnNode(profile, node.name().to_owned())))
+    })
 }
 
 /// The catalogue is checked for loops; the bound only keeps a mistake there from hanging a request.

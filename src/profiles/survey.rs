@@ -141,6 +141,7 @@ pub fn survey(
     });
     let planned: Vec<Planned<'_>> = planned.collect();
     // Nodes are judged by the count that a form has selected at first.
+    let over = allowance.filter(|allowance| u64::from(request.gpus) > allowance.left());
     let at_first: Vec<&Planned<'_>> = planned.iter().filter(|each| each.count == request.gpus).collect();
 
     let mut states = BTreeMap::new();
@@ -162,7 +163,7 @@ pub fn survey(
         let mut state = kind_state(text, counts, snapshot.ahead(&is_it));
         if node_choice {
             let plans: Vec<&Plan<'_>> = at_first.iter().filter_map(|each| each.plan_of(kind)).collect();
-            state.nodes = node_states(request.profile, &nodes, &plans, &is_it);
+            state.nodes = node_states(request.profile, &nodes, &plans, over, &is_it);
         }
         states.insert(kind.kind.id.clone(), state);
     }
@@ -172,7 +173,7 @@ pub fn survey(
     if node_choice {
         let nodes: Vec<Arc<NodeState>> = gpu_nodes(request, gpu, snapshot).into_iter().map(|(node, ..)| node.clone()).collect();
         let plans: Vec<&Plan<'_>> = at_first.iter().flat_map(|each| &each.plans).collect();
-        any.nodes = node_states(request.profile, &nodes, &plans, &wanted);
+        any.nodes = node_states(request.profile, &nodes, &plans, over, &wanted);
     }
     states.insert(ANY_KIND.to_owned(), any);
     states
@@ -195,6 +196,7 @@ fn node_states(
     profile: &Profile,
     nodes: &[Arc<NodeState>],
     plans: &[&Plan<'_>],
+    over: Option<&Allowance>,
     wanted: &dyn Fn(&str) -> bool,
 ) -> BTreeMap<String, NodeChoice> {
     let usable = nodes.iter().filter(|node| node.usable()).take(MOST_NODES);
@@ -203,11 +205,17 @@ fn node_states(
         let one = std::slice::from_ref(node);
         let judged = plans.iter().map(|plan| (assess_within(plan.quota.as_ref(), one, &[], &plan.shape), plan.quota.is_some()));
         let best = judged.min_by_key(|(assessment, _)| assessment.availability);
-        let (availability, reasons, over_quota) = best.map_or((Availability::Never, Vec::new(), false), |(assessment, over)| {
-            (assessment.availability, assessment.reasons, over)
-        });
+        let (mut availability, mut reasons, over_quota) = best
+            .map_or((Availability::Never, Vec::new(), false), |(assessment, over)| {
+                (assessment.availability, assessment.reasons, over)
+            });
+        if let Some(allowance) = over {
+            availability = availability.max(Availability::Busy);
+            reasons.insert(0, allowance.sentence());
+        }
         let text = format!("{}, {free} of {total} free", node.name());
-        let state = State { text, availability, pickable: pickable(profile, availability, over_quota), reasons };
+        let refused = over.is_some() || over_quota;
+        let state = State { text, availability, pickable: pickable(profile, availability, refused), reasons };
         (node.name().to_owned(), NodeChoice { state, free, total })
     };
     usable.map(state).collect()

@@ -82,9 +82,9 @@ impl Ledger {
     pub fn lay_over(&self, inventory: &Snapshot, without: Option<&Owner>, generation: u64) -> Snapshot {
         let entries = || self.entries.iter().filter(|(owner, _)| Some(*owner) != without);
         let held = entries().filter_map(|(_, entry)| Some((entry.promise.node.as_deref()?, &entry.promise.requests)));
-        let has_pod =
-            |owner: &Owner| inventory.servers.iter().any(|server| server.owner() == (owner.0.as_str(), owner.1.as_str()));
-        let servers = entries().filter(|(owner, _)| !has_pod(owner)).map(|(owner, entry)| Arc::new(entry.server(owner)));
+        // An earlier pod of the same server may still be on its way out: only the promise's own pod stands in its place.
+        let has_pod = |entry: &Entry| inventory.servers.iter().any(|server| server.hold.as_ref() == Some(&entry.id));
+        let servers = entries().filter(|(_, entry)| !has_pod(entry)).map(|(owner, entry)| Arc::new(entry.server(owner)));
         let mut snapshot = inventory.with_promises(held, servers.collect());
         snapshot.generation = generation;
         snapshot

@@ -126,6 +126,16 @@ async def test_a_step_before_the_notebook_counts_beside_the_sidecars_started_bef
     assert question["base"]["requests"] == {"cpu": "1"}
 
 
+@pytest.mark.parametrize("in_a_dict", [False, True])
+async def test_the_claims_that_the_hub_itself_mounts_are_told_by_their_names(hub: Hub, in_a_dict: bool) -> None:
+    home = {"name": "home", "persistentVolumeClaim": {"claimName": "claim-{username}"}}
+    snake = {"name": "data", "persistent_volume_claim": {"claim_name": "data"}}
+    volumes = [home, snake, {"name": "tmp", "emptyDir": {}}]
+    spawner = hub.configure().spawner(volumes=dict(enumerate(volumes)) if in_a_dict else volumes)
+    await start(spawner)
+    assert hub.berth.questions("spawn-options")[0]["base"]["claims"] == ["claim-ada", "data"]
+
+
 async def test_what_the_hub_gives_the_notebook_itself_is_told_for_profiles_that_say_nothing(hub: Hub) -> None:
     spawner = hub.configure().spawner(
         mem_guarantee="1G", cpu_limit=2, extra_resource_limits={"smarter-devices/fuse": "1"}

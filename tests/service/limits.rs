@@ -84,6 +84,27 @@ fn servers_count_in_every_namespace_of_this_hub_and_of_no_other() {
 }
 
 #[test]
+fn what_is_no_kind_any_more_and_what_is_held_back_count_all_the_same() {
+    for (resource, node) in [("nvidia.com/mig-1g.5gb", "gpu-a"), ("amd.com/cpx_nps4", "gone"), ("nvidia.com/gpu", "")] {
+        let cluster = server(roomy(), "lab", node, 0).change(|pod| {
+            pod["spec"]["containers"][0]["resources"]["limits"] = json!({resource: "2"});
+            if node.is_empty() {
+                pod["spec"]["schedulingGates"] = json!([{"name": "queue"}]);
+            }
+        });
+        assert_eq!(refused(&cluster, TWO, &[], "1").1, "over-limit", "{resource}");
+    }
+}
+
+#[test]
+fn a_shared_kind_that_can_come_is_a_share_already() {
+    let pool = "expandable: [{kind: tesla-t4.shared-4, gpusPerNode: 4, maxNodes: 1, labels: {pool: t4}}]";
+    let nothing = Cluster::default().node("cpu-1");
+    assert!(asked(&nothing, pool, &[], json!({"profile": "gpu", "gpus": "1"})).is_ok());
+    assert_eq!(refused(&nothing, pool, &[], "2").1, "never-fits", "never more than one share");
+}
+
+#[test]
 fn the_form_says_the_limit_and_offers_nothing_above_it() {
     let gpu = |cluster: &Cluster, limits: &str| {
         let view = cluster.view(&catalogue(&format!("{PROFILES}{limits}")));

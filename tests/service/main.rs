@@ -25,4 +25,5 @@ mod rooms;
 mod schema;
 mod surveys;
 mod vendors;
+mod volumes;
 mod watching;

@@ -11,11 +11,11 @@ use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
 
 const GPU_PROFILE: &str = "profiles: [{slug: gpu, title: GPU, image: ml-cpu, gpu: {counts: [1, 2]}}]\n";
 
-fn view(cluster: &Cluster, config: &str) -> View {
+pub fn view(cluster: &Cluster, config: &str) -> View {
     cluster.view(&catalogue(&format!("{GPU_PROFILE}{config}")))
 }
 
-fn ada() -> User {
+pub fn ada() -> User {
     User { name: "ada".into(), ..User::default() }
 }
 
@@ -25,22 +25,22 @@ fn offer(view: &View) -> Value {
 }
 
 /// When, and why not now.
-fn outcome(view: &View) -> (String, Vec<String>) {
+pub fn outcome(view: &View) -> (String, Vec<String>) {
     let berth = offer(view)["berth"].clone();
     let reasons = berth["reasons"].as_array().expect("reasons").iter().map(|r| r.as_str().expect("text").to_owned());
     (berth["availability"].as_str().expect("a word").to_owned(), reasons.collect())
 }
 
-fn patched(view: &View, options: Value) -> Value {
+pub fn patched(view: &View, options: Value) -> Value {
     let answer = patch(view, "", &ada(), &Base::default(), &options).unwrap_or_else(|problem| panic!("{problem}"));
     serde_json::to_value(answer.patch).expect("JSON")
 }
 
-fn label(key: &'static str, value: &'static str) -> impl Fn(&mut Value) {
+pub fn label(key: &'static str, value: &'static str) -> impl Fn(&mut Value) {
     move |node| node["metadata"]["labels"][key] = json!(value)
 }
 
-const NO_VOLUMES: &str = "volumes: []\n";
+pub const NO_VOLUMES: &str = "volumes: []\n";
 
 #[test]
 fn case_12_a_taint_counts_by_profile() {
@@ -134,14 +134,62 @@ fn a_pool_that_is_not_there_yet_is_chosen_by_its_own_labels() {
 
 #[test]
 fn a_pool_grows_no_further_than_it_may_and_no_larger_than_its_nodes() {
-    let full = Cluster::default().node("a").change(label("pool", "gpu")).node("b").change(label("pool", "gpu"));
-    assert_eq!(outcome(&view(&full, &expandable(""))).0, "never");
+    let closed = |cluster: Cluster, name: &str| {
+        let taint = json!([{"key": "team", "effect": "NoSchedule"}]);
+        cluster.gpu_node(name, "NVIDIA-L4", 23034, 1).change(label("pool", "gpu")).change(|node| node["spec"]["taints"] = taint)
+    };
+    let one = closed(Cluster::default(), "a");
+    assert_eq!(outcome(&view(&one, &expandable(""))).0, "starting", "one more may come");
+    assert_eq!(outcome(&view(&closed(one, "b"), &expandable(""))).0, "never");
     let two = view(&Cluster::default().node("a"), &expandable(""));
     let error = patch(&two, "", &ada(), &Base::default(), &json!({"gpus": "2"})).expect_err("a refusal");
     assert_eq!(error.reason, "never-fits");
     let base = Base { node_selector: [("zone".to_owned(), "a".to_owned())].into(), ..Base::default() };
     let refused = patch(&two, "", &ada(), &base, &Value::Null).expect_err("a refusal");
     assert_eq!(refused.reason, "never-fits", "the hub's own selector is nothing that the pool's nodes have");
+}
+
+#[test]
+fn a_node_of_a_full_pool_whose_driver_loads_is_starting() {
+    let one = expandable("").replace("maxNodes: 2", "maxNodes: 1");
+    let loading = view(&Cluster::default().node("l4-1").change(label("pool", "gpu")), &one);
+    let expected = "a node with such GPUs has started, and its driver is loading".to_owned();
+    assert_eq!(outcome(&loading), ("starting".to_owned(), vec![expected]));
+}
+
+#[test]
+fn what_every_new_node_has_is_known_of_a_pool_that_is_not_there_yet() {
+    let base = |selector: Value| serde_json::from_value::<Base>(json!({"node_selector": selector})).expect("a base");
+    let view = view(&Cluster::default().node("a"), &expandable(""));
+    for (selector, fits) in [
+        (json!({"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "pool": "gpu"}), true),
+        (json!({"kubernetes.io/os": "windows"}), false),
+    ] {
+        assert_eq!(patch(&view, "", &ada(), &base(selector.clone()), &Value::Null).is_ok(), fits, "{selector}");
+    }
+}
+
+#[test]
+fn of_several_vendors_the_larger_gpu_is_taken_or_the_one_whose_node_has_the_image() {
+    let workstation = Cluster::default().gpu_node("desk", "NVIDIA-RTX-3090", 24576, 2).change(|node| {
+        for list in ["capacity", "allocatable"] {
+            node["status"][list]["gpu.intel.com/i915"] = json!("1");
+            node["status"][list]["amd.com/gpu"] = json!("1");
+        }
+    });
+    let asked = |cluster: &Cluster| {
+        let limits = patched(&view(cluster, NO_VOLUMES), Value::Null)["extra_resource_limits"].clone();
+        let asked = limits.as_object().expect("a map").iter().find(|(_, count)| !count.is_null());
+        asked.map(|(name, _)| name.clone()).expect("a GPU")
+    };
+    assert_eq!(asked(&workstation), GPU);
+    let amd = Cluster::default().node("amd").change(|node| {
+        for list in ["capacity", "allocatable"] {
+            node["status"][list]["amd.com/gpu"] = json!("1");
+        }
+        node["status"]["images"] = json!([{"names": ["docker.io/library/jupyter-ml-cpu:1.0"]}]);
+    });
+    assert_eq!(asked(&Cluster { items: [workstation.items, amd.items].concat() }), "amd.com/gpu");
 }
 
 #[test]
@@ -169,62 +217,6 @@ fn a_kind_is_not_mistaken_for_another_with_the_same_label() {
         selecting.iter().any(|term| term.matches(name, &node.facts.labels))
     };
     assert!(meets("bare") && !meets("typed") && !meets("pure") && !meets("shared"), "{selecting:?}");
-}
-
-const HOME: &str = "volumes: [{name: home, claim: home, mountPath: /home/jovyan, scope: user}]\n";
-
-/// Two zones with a GPU each; the claim's volume is in the first.
-fn zones() -> Cluster {
-    let mut cluster = Cluster::default()
-        .gpu_node("gpu-a", A100, 81920, 1)
-        .change(label("topology.kubernetes.io/zone", "a"))
-        .gpu_node("gpu-b", A100, 81920, 1)
-        .change(label("topology.kubernetes.io/zone", "b"))
-        .claim("home", "Bound")
-        .change(|claim| claim["spec"] = json!({"volumeName": "pv-home"}));
-    let term = json!({"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]}]});
-    cluster.items.push(json!({
-        "kind": "PersistentVolume", "metadata": {"name": "pv-home"},
-        "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}},
-    }));
-    cluster
-}
-
-#[test]
-fn a_volume_keeps_its_pod_in_its_zone_and_the_conflict_is_named() {
-    let free = view(&zones(), HOME);
-    assert_eq!(outcome(&free).0, "now");
-    let preferred = patched(&free, Value::Null)["node_affinity_preferred"].clone();
-    assert_eq!(preferred.as_array().map(Vec::len), Some(1), "only the node in the volume's zone: {preferred}");
-    let full = view(&zones().pod("x/y", "gpu-a", 1), HOME);
-    let conflict = "gpu-b has room, but the volume of the storage claim home can't be used there";
-    assert_eq!(outcome(&full), ("busy".to_owned(), vec!["all of them are in use".to_owned(), conflict.to_owned()]));
-}
-
-#[test]
-fn a_volume_that_says_its_zone_by_a_label_is_understood_too() {
-    let mut cluster = zones();
-    let volume = cluster.items.last_mut().expect("a volume");
-    volume["spec"] = json!({});
-    volume["metadata"]["labels"] = json!({"topology.kubernetes.io/zone": "b__c"});
-    let preferred = patched(&view(&cluster, HOME), Value::Null)["node_affinity_preferred"].clone();
-    assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["gpu-b"]));
-    assert_eq!(preferred.as_array().map(Vec::len), Some(1));
-}
-
-#[test]
-fn a_claim_that_is_not_bound_yet_waits_or_not_as_its_class_says() {
-    for (mode, expected) in [("WaitForFirstConsumer", "now"), ("Immediate", "starting")] {
-        let mut cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 1).claim("home", "Pending").change(|claim| {
-            claim["spec"] = json!({"storageClassName": "fast"});
-        });
-        cluster.items.push(json!({"kind": "StorageClass", "metadata": {"name": "fast"}, "volumeBindingMode": mode}));
-        let (availability, reasons) = outcome(&view(&cluster, HOME));
-        assert_eq!(availability, expected, "{mode}: {reasons:?}");
-        if expected == "starting" {
-            assert_eq!(reasons, ["the storage claim home is not bound yet"]);
-        }
-    }
 }
 
 #[test]

@@ -175,3 +175,29 @@ fn a_gpu_that_no_rule_knows_is_named_and_never_a_kind() {
     assert_eq!(snapshot.unclassified, ["example.org/gpu".into()]);
     assert!(snapshot.kinds.is_empty());
 }
+
+#[test]
+fn one_word_for_the_cards_of_two_vendors_makes_two_kinds() {
+    let cluster = Cluster::default().node("lab").change(|node| {
+        node["metadata"]["labels"]["node.kubernetes.io/instance-type"] = json!("amd-nvidia-lab");
+        for list in ["capacity", "allocatable"] {
+            node["status"][list]["amd.com/gpu"] = json!("2");
+            node["status"][list]["nvidia.com/gpu"] = json!("1");
+        }
+    });
+    let kinds: Vec<(String, u64)> = cluster.snapshot().kinds.iter().map(|c| (c.kind.id.clone(), c.total)).collect();
+    assert_eq!(kinds, [("amd-nvidia-lab".to_owned(), 2), ("nvidia-gpu".to_owned(), 1)]);
+}
+
+#[test]
+fn an_accelerator_label_does_not_name_another_vendors_card() {
+    let cluster = Cluster::default().node("desk").change(|node| {
+        node["metadata"]["labels"]["accelerator"] = json!("nvidia-rtx-3090");
+        for list in ["capacity", "allocatable"] {
+            node["status"][list]["gpu.intel.com/i915"] = json!("1");
+            node["status"][list]["nvidia.com/gpu"] = json!("2");
+        }
+    });
+    let kinds: Vec<String> = cluster.snapshot().kinds.iter().map(|count| count.kind.id.clone()).collect();
+    assert_eq!(kinds, ["intel-gpu", "nvidia-rtx-3090"]);
+}

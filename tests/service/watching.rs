@@ -177,6 +177,24 @@ async fn case_27_a_node_that_goes_before_its_pods_leaves_no_phantom() {
     assert_eq!(back.kinds[0].used, 0);
 }
 
+#[actix_web::test]
+async fn an_absurd_pod_that_goes_takes_no_count_with_it() {
+    let cluster = two_gpus().pod("x/y", "gpu-a", 1);
+    let server = apiserver(&cluster);
+    let pods = server.stream(PODS);
+    let (mut inventory, _policies) = server.follow();
+    until(&mut inventory, |s| free(s) == 1).await;
+    let most = json!({"resources": {"limits": {GPU: i64::MAX.to_string(), "cpu": i64::MAX.to_string()}}});
+    let absurd =
+        Cluster::default().pod("x/absurd", "gpu-a", 0).change(|pod| pod["spec"]["containers"] = json!([most, most, most]));
+    let absurd = absurd.items[0].clone();
+    pods.send(event("ADDED", &absurd, 101)).expect("a watch");
+    until(&mut inventory, |s| free(s) == 0).await;
+    pods.send(event("DELETED", &absurd, 102)).expect("a watch");
+    let after = until(&mut inventory, |s| free(s) > 0).await;
+    assert_eq!((after.kinds[0].used, after.kinds[0].free), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn case_36_numbers_that_nobody_renews_are_called_old() {
     let (mut publisher, inventory) = inventory::new();
