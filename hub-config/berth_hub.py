@@ -22,9 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, Template
 from jupyterhub.utils import maybe_future
 from kubespawner import KubeSpawner
 from tornado import web
@@ -111,10 +113,10 @@ class _Berth:
             app_log.error("Berth: %s. The form of %s shows the fallback at most", down, spawner.user.name)
             if not self._fallback:
                 raise _refusal(503, UNAVAILABLE) from down
-            return _with_note([copy.deepcopy(self._fallback["profile"])], ONLY_FALLBACK)
+            return _with_form(_with_note([copy.deepcopy(self._fallback["profile"])], ONLY_FALLBACK))
         if answer.get("stale"):
-            return _with_note(profiles, STALE.format(age=_age(answer.get("observedAt"))))
-        return profiles
+            profiles = _with_note(profiles, STALE.format(age=_age(answer.get("observedAt"))))
+        return _with_form(profiles)
 
     async def pre_spawn_hook(self, spawner: KubeSpawner) -> None:
         _restore(spawner)
@@ -252,6 +254,22 @@ def _with_note(profiles: list[dict[str, Any]], note: str) -> list[dict[str, Any]
         profile["description"] = f"{profile.get('description') or ''} <em>{html.escape(note)}</em>".strip()
         profile["berth"] = {**profile.get("berth", {}), "note": note}
     return profiles
+
+
+def _with_form(profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The profiles with what our form template asks for: to be rendered without being compiled each time."""
+    return [{**profiles[0], "berth_render": _render}, *profiles[1:]]
+
+
+def _render(source: str, profile_list: list[dict[str, Any]], user_options: Any) -> str:
+    return _compiled(source).render(profile_list=profile_list, user_options=user_options)
+
+
+@lru_cache(maxsize=2)
+def _compiled(source: str) -> Template:
+    environment = Environment(autoescape=True)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # as KubeSpawner has it
+    return environment.from_string(source)
 
 
 def _age(observed_at: object) -> str:

@@ -23,6 +23,9 @@ ON_H100 = f"gpu-on-{H100.name}"
 Catalogue = dict[str, Any]
 
 
+INSTEAD = "“📚 Standard Environment (CPU)” is selected instead."
+
+
 def drop_agent_dev(catalogue: Catalogue) -> None:
     catalogue["profiles"] = [each for each in catalogue["profiles"] if each["slug"] != "agent-dev"]
 
@@ -67,7 +70,7 @@ def test_a_profile_gone_between_two_starts(faulty: FaultyWorld, fault_guest: Fau
     form = browser.form()
     assert form.profile("cpu").checked
     faulty.row("a profile gone between two starts: the form", form.text,
-               "Your last choice, “agent-dev”, is not offered now. The default is selected.")  # fmt: skip
+               "Your last choice, “agent-dev”, is not offered any more. " + INSTEAD)  # fmt: skip
     RestUser(faulty.hub, "rosa", fault_guest.token("rosa")).start(None)
     outcome = follow(browser)
     assert_refused(fault_guest, outcome, 422)
@@ -139,7 +142,7 @@ def test_a_node_gone_between_two_starts(faulty: FaultyWorld, fault_guest: FaultG
     form = until_form(browser, lambda form: ON_H100 not in form.slugs, "it is gone")
     assert form.profile("cpu").checked
     faulty.row("a node gone between two starts: the form", form.text,
-               f"Your last choice, “{ON_H100}”, is not offered now. The default is selected.")  # fmt: skip
+               f"Your last choice, “{ON_H100}”, is not offered any more. " + INSTEAD)  # fmt: skip
 
 
 def test_a_node_gone_while_a_server_runs(faulty: FaultyWorld, fault_guest: FaultGuest, browser: Browser) -> None:

@@ -114,6 +114,8 @@ async fn what_is_held_is_counted_and_the_total_is_still_the_sum() {
 struct Followed {
     holds: Arc<Holds>,
     inventory: watch::Sender<Option<Arc<Snapshot>>>,
+    /// Far below the minute after which a hold ends anyway.
+    patience: Duration,
 }
 
 fn snapshot(cluster: &Cluster) -> Arc<Snapshot> {
@@ -128,7 +130,7 @@ impl Followed {
         let (inventory, changes) = watch::channel(Some(snapshot(cluster)));
         let holds = Arc::new(Holds::new(inventory.borrow().clone()));
         tokio::spawn(holds.clone().follow(changes));
-        Self { holds, inventory }
+        Self { holds, inventory, patience: Duration::from_secs(20) }
     }
 
     /// Promises the one GPU; the id of the hold.
@@ -145,7 +147,7 @@ impl Followed {
     async fn until_held(&self, gpus: u64) -> Arc<Snapshot> {
         let mut changes = self.holds.changes();
         let wanted = |s: &Option<Arc<Snapshot>>| s.as_ref().is_some_and(|s| s.kinds[0].held == gpus);
-        let found = tokio::time::timeout(Duration::from_secs(100), changes.wait_for(wanted)).await;
+        let found = tokio::time::timeout(self.patience, changes.wait_for(wanted)).await;
         found.expect("in time").expect("holds").clone().expect("a snapshot")
     }
 }
@@ -185,7 +187,7 @@ async fn a_hold_ends_when_its_pod_is_bound_unschedulable_or_gone() {
 /// The clock of the test runs by itself whenever nothing else is left to do.
 #[tokio::test(start_paused = true)]
 async fn a_hold_without_a_pod_ends_after_a_minute() {
-    let followed = Followed::new(&one_gpu());
+    let followed = Followed { patience: Duration::from_secs(100), ..Followed::new(&one_gpu()) };
     followed.promise();
     let begun = tokio::time::Instant::now();
     followed.until_held(0).await;
