@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::resources::Resources;
+use super::selector::NodeRequirements;
 
 /// Where a server's pod is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Server {
     /// When the pod was made, RFC 3339; empty while there is none.
     pub since: String,
     pub requests: Resources,
+    /// The nodes that it accepts, while it waits for one.
+    pub requirements: NodeRequirements,
     /// The hold that was handed out with the patch of this pod.
     pub hold: Option<String>,
 }

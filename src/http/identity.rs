@@ -122,6 +122,11 @@ impl Identities {
         self.answers.get_with_by_ref(token, self.ask(token)).await
     }
 
+    /// Asks the hub's API with a token.
+    pub async fn get(&self, path: &str, token: &str) -> Result<reqwest::Response, IdentityError> {
+        self.client.get(format!("{}{path}", self.api)).bearer_auth(token).send().await.map_err(unreachable)
+    }
+
     /// Sends a form to the hub's API.
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<reqwest::Response, IdentityError> {
         let request = self.client.post(format!("{}{path}", self.api)).form(form);
@@ -129,8 +134,7 @@ impl Identities {
     }
 
     async fn ask(&self, token: &str) -> Answer {
-        let request = self.client.get(format!("{}/user", self.api)).bearer_auth(token);
-        let response = request.send().await.map_err(unreachable)?;
+        let response = self.get("/user", token).await?;
         match response.status().as_u16() {
             200 => response.json().await.map(Arc::new).map_err(unreachable),
             401 | 403 => Err(IdentityError::Invalid),

@@ -65,12 +65,12 @@ fn is_placeholder(pod: &Pod) -> bool {
 
 fn server(pod: &Pod, key: &str, place: &Place) -> Option<Arc<Server>> {
     let annotations = &pod.metadata.annotations;
-    let (stage, requests) = match place {
-        Place::Bound { node, requests, .. } => (Stage::Bound(node.clone()), requests),
+    let (stage, requests, requirements) = match place {
+        Place::Bound { node, requests, .. } => (Stage::Bound(node.clone()), requests, NodeRequirements::default()),
         Place::Waiting { pod: waiting, .. } => {
             let refused = pod.status.conditions.iter().find(|c| c.name == "PodScheduled" && c.status == "False");
             let stage = refused.map_or(Stage::Waiting, |condition| Stage::Unschedulable(condition.message.clone()));
-            (stage, &waiting.requests)
+            (stage, &waiting.requests, waiting.requirements.clone())
         }
     };
     Some(Arc::new(Server {
@@ -81,6 +81,7 @@ fn server(pod: &Pod, key: &str, place: &Place) -> Option<Arc<Server>> {
         stage,
         since: pod.metadata.creation_timestamp.clone(),
         requests: requests.clone(),
+        requirements,
         hold: annotations.hold.clone(),
     }))
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Promise;
+use crate::domain::selector::NodeRequirements;
 use crate::domain::server::{Server, Stage};
 use crate::domain::snapshot::Snapshot;
 
@@ -102,6 +103,7 @@ impl Entry {
             stage: Stage::Promised,
             since: String::new(),
             requests: self.promise.requests.clone(),
+            requirements: NodeRequirements::default(),
             hold: Some(self.id.clone()),
         }
     }

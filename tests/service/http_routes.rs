@@ -34,7 +34,16 @@ pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalo
     let (_, catalogue) = watch::channel(Arc::new(catalogue));
     let holds = Arc::new(Holds::new(inventory.snapshot()));
     let prefix = "/services/berth/".into();
-    web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix })
+    web::Data::new(Service {
+        inventory,
+        holds,
+        catalogue,
+        access,
+        base: watch::Sender::new(None),
+        streams: Arc::default(),
+        directory: Default::default(),
+        prefix,
+    })
 }
 
 pub fn tokens(api: &str) -> Access {

@@ -115,7 +115,16 @@ pub fn berth(hub: &Hub, base_url: &str, token: &str) -> web::Data<Service> {
     let catalogue = watch::channel(Arc::new(catalogue)).1;
     let holds = Arc::new(Holds::new(inventory.snapshot()));
     let prefix = format!("{base_url}services/berth/");
-    web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix })
+    web::Data::new(Service {
+        inventory,
+        holds,
+        catalogue,
+        access,
+        base: watch::Sender::new(None),
+        streams: Arc::default(),
+        directory: Default::default(),
+        prefix,
+    })
 }
 
 pub struct Page {

@@ -1,0 +1,128 @@
+//! Why a server waits, in words for its user: who is ahead, what is in use, how long the oldest has run.
+//!
+//! No name of another user is in these sentences, and nothing that only an administrator may know.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::catalogue::{Catalogue, VolumeSource};
+use crate::domain::fit::{Availability, PodShape, assess};
+use crate::domain::gpu::Kind;
+use crate::domain::node::NodeGpus;
+use crate::domain::server::{Server, Stage};
+use crate::domain::snapshot::{Growth, Snapshot};
+use crate::domain::storage::Reach;
+
+/// Tells the time since a moment in RFC 3339; `None` for what is no moment.
+pub type Age<'a> = &'a dyn Fn(&str) -> Option<Duration>;
+
+/// Sentences without a full stop; none for a server that has its place.
+pub fn reasons(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
+    match &server.stage {
+        Stage::Bound(_) => Vec::new(),
+        Stage::Promised => vec!["the hub is about to make its pod".to_owned()],
+        Stage::Waiting => vec!["the scheduler has not looked at it yet".to_owned()],
+        Stage::Unschedulable(_) => unschedulable(server, snapshot, catalogue, age),
+    }
+}
+
+fn unschedulable(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let usable = kinds_of(server, snapshot);
+    let is_wanted = |kind: &Kind| usable.contains(kind.id.as_str());
+    if !usable.is_empty() {
+        reasons.push(in_use(server, snapshot, &is_wanted));
+        let ahead = ahead(server, snapshot, &usable);
+        reasons.push(match ahead {
+            0 => "no request is ahead of yours".to_owned(),
+            1 => "1 request is ahead of yours".to_owned(),
+            n => format!("{n} requests are ahead of yours"),
+        });
+        reasons.extend(oldest(snapshot, &is_wanted, age).map(|run| format!("the oldest GPU server has run for {}", span(run))));
+    }
+    let volumes = catalogue.volumes.iter().filter_map(|volume| match &volume.source {
+        VolumeSource::Claim { name, .. } => Some((name.clone(), snapshot.claims.as_ref()?.get(name)?.reach.clone())),
+        VolumeSource::EmptyDir { .. } => None,
+    });
+    let shape = PodShape {
+        requests: server.requests.clone(),
+        requirements: server.requirements.clone(),
+        gpu: gpus(server, snapshot).map(|kind| kind.resource.clone()).next(),
+        volumes: volumes.filter(|(_, reach)| *reach != Reach::Anywhere).collect(),
+    };
+    let nodes = if shape.gpu.is_some() { &snapshot.gpu_nodes } else { &snapshot.nodes };
+    let growth: Vec<&Growth> = snapshot.growth.iter().collect();
+    let assessment = assess(nodes, &growth, &shape);
+    match assessment.availability {
+        Availability::Now => reasons.push("there is room for it now, and the scheduler tries again in a moment".to_owned()),
+        // Said above, with numbers.
+        _ => reasons.extend(assessment.reasons.into_iter().filter(|reason| usable.is_empty() || reason != ALL_IN_USE)),
+    }
+    reasons
+}
+
+/// What `fit` says of GPUs that are all taken.
+const ALL_IN_USE: &str = "all of them are in use";
+
+/// The kinds whose resource a server asks for.
+fn gpus<'a>(server: &'a Server, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Kind> {
+    snapshot.kinds.iter().map(|count| count.kind.as_ref()).filter(|kind| server.requests.other(&kind.resource) > 0)
+}
+
+/// Ids of the kinds that a server has, or that it would take.
+pub fn kinds_of<'a>(server: &Server, snapshot: &'a Snapshot) -> BTreeSet<&'a str> {
+    let accepts = |name: &str, labels: &_| match &server.stage {
+        Stage::Bound(node) => **node == *name,
+        _ => server.requirements.select(name, labels),
+    };
+    let nodes = snapshot.gpu_nodes.iter().filter(|node| accepts(node.name(), &node.facts.labels));
+    let asked = |gpu: &&NodeGpus| server.requests.other(&gpu.kind.resource) > 0;
+    nodes.flat_map(|node| node.gpus.iter().filter(asked).map(|gpu| gpu.kind.id.as_str())).collect()
+}
+
+fn in_use(server: &Server, snapshot: &Snapshot, is_wanted: &dyn Fn(&Kind) -> bool) -> String {
+    let nodes = snapshot.gpu_nodes.iter().filter(|node| server.requirements.select(node.name(), &node.facts.labels));
+    let pools: Vec<&NodeGpus> = nodes.flat_map(|node| &node.gpus).filter(|gpu| is_wanted(&gpu.kind)).collect();
+    let sum = |read: fn(&NodeGpus) -> u64| pools.iter().fold(0_u64, |sum, gpu| sum.saturating_add(read(gpu)));
+    let names: BTreeSet<String> = pools.iter().map(|gpu| gpu.kind.display_name()).collect();
+    let name = match names.first() {
+        Some(name) if names.len() == 1 => name.as_str(),
+        _ => "GPUs that would do",
+    };
+    let mut text = format!("{} of {} {name} are in use", sum(|gpu| gpu.used.saturating_add(gpu.held)), sum(|gpu| gpu.total));
+    for (count, what) in [(sum(|gpu| gpu.unhealthy), "broken"), (sum(|gpu| gpu.unusable), "on nodes that can't be used now")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}
+
+/// Servers that wait longer already for something that this one would take too.
+fn ahead(server: &Server, snapshot: &Snapshot, usable: &BTreeSet<&str>) -> usize {
+    let waits = |other: &Server| matches!(other.stage, Stage::Waiting | Stage::Unschedulable(_));
+    // All moments are in UTC and of one length, so that they sort as text.
+    let earlier = |other: &Server| (&other.since, &other.pod) < (&server.since, &server.pod);
+    let servers = snapshot.servers.iter().map(AsRef::as_ref).filter(|other| waits(other) && earlier(other));
+    servers.filter(|other| !kinds_of(other, snapshot).is_disjoint(usable)).count()
+}
+
+fn oldest(snapshot: &Snapshot, is_wanted: &dyn Fn(&Kind) -> bool, age: Age<'_>) -> Option<Duration> {
+    let has = |server: &&Server| {
+        let Stage::Bound(node) = &server.stage else { return false };
+        let Some(node) = snapshot.node(node) else { return false };
+        node.gpus.iter().any(|gpu| is_wanted(&gpu.kind) && server.requests.other(&gpu.kind.resource) > 0)
+    };
+    snapshot.servers.iter().map(AsRef::as_ref).filter(has).filter_map(|server| age(&server.since)).max()
+}
+
+/// A time in its largest unit: `45 s`, `12 min`, `5 h`, `3 d`.
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=89 => format!("{seconds} s"),
+        90..=5_399 => format!("{} min", (seconds + 30) / 60),
+        5_400..=172_799 => format!("{} h", (seconds + 1_800) / 3_600),
+        _ => format!("{} d", (seconds + 43_200) / 86_400),
+    }
+}
