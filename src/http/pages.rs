@@ -21,6 +21,7 @@ use ring::digest::{SHA256, digest};
 use super::{Access, Service};
 use crate::domain::report::Freshness;
 use crate::profiles::User;
+use crate::profiles::waiting::span;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
@@ -97,6 +98,7 @@ impl Page<'_> {
                             h1 { (self.title) }
                             (self.age())
                         }
+                        (self.staleness())
                         (content)
                     }
                 }
@@ -119,13 +121,15 @@ impl Page<'_> {
                 }
                 a #reload href="" { "Reload" }
             }
+        }
+    }
+
+    fn staleness(&self) -> Markup {
+        let since = elapsed(&self.freshness.observed_at).map_or_else(|| "some time".to_owned(), span);
+        html! {
             div data-part="stale" id="stale" {
                 @if self.freshness.stale {
-                    p.warning role="alert" {
-                        "The cluster has not answered for "
-                        (elapsed(observed).map_or_else(|| "some time".to_owned(), crate::profiles::waiting::span))
-                        ". These numbers are old."
-                    }
+                    p.warning role="alert" { "The cluster has not answered for " (since) ". These numbers are old." }
                 }
             }
         }
@@ -161,7 +165,7 @@ pub fn elapsed(moment: &str) -> Option<Duration> {
 pub fn ago(moment: &str) -> Markup {
     html! {
         @match elapsed(moment) {
-            Some(time) => time datetime=(moment) title=(moment) data-since="" { (crate::profiles::waiting::span(time)) },
+            Some(time) => time datetime=(moment) title=(moment) data-since="" { (span(time)) },
             None => span.faint { "unknown" },
         }
     }

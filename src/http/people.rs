@@ -18,8 +18,10 @@ const KEEP: Duration = Duration::from_secs(60);
 const KEEP_FAILED: Duration = Duration::from_secs(10);
 /// A page does not wait longer for its less important half.
 const LONGEST: Duration = Duration::from_secs(3);
-/// The hub gives at most so many at a time.
+/// The hub gives at most so many at a time, and less where it is configured so.
 const EACH: usize = 200;
+/// The type of an answer that says where the next part begins.
+const PAGES: &str = "application/jupyterhub-pagination+json";
 /// Users read at most.
 const MOST: usize = 5_000;
 
@@ -36,6 +38,25 @@ pub struct Person {
 #[derive(Debug, Deserialize)]
 struct Activity {
     last_activity: Option<String>,
+}
+
+/// A part of the list.
+#[derive(Debug, Deserialize)]
+struct Part {
+    items: Vec<Person>,
+    #[serde(rename = "_pagination")]
+    pagination: Pagination,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pagination {
+    next: Option<Next>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Next {
+    offset: usize,
+    limit: usize,
 }
 
 #[derive(Debug, Default)]
@@ -114,23 +135,19 @@ impl Service {
         let Access::Tokens { hub, identities, .. } = &self.access else { return None };
         let token = hub.borrow().clone();
         let mut all: Vec<Person> = Vec::new();
-        while all.len() < MOST {
-            let path = format!("/users?offset={}&limit={EACH}", all.len());
-            let answer = identities.get(&path, &token).await.ok()?;
+        let mut next = Some(Next { offset: 0, limit: EACH });
+        while let Some(Next { offset, limit }) = next.take().filter(|_| all.len() < MOST) {
+            let path = format!("/users?offset={offset}&limit={limit}");
+            let answer = identities.get(&path, &token, PAGES).await.ok()?;
             if !answer.status().is_success() {
-                warn!(
-                    status = answer.status().as_u16(),
-                    "the hub does not list its users; the role of the service berth needs list:users"
-                );
+                let status = answer.status().as_u16();
+                warn!(status, "the hub does not list its users; the role of the service berth needs the scope list:users");
                 return None;
             }
-            let some: Vec<Person> =
-                answer.json().await.inspect_err(|error| warn!(%error, "the hub's users can't be read")).ok()?;
-            let last = some.len() < EACH;
-            all.extend(some);
-            if last {
-                break;
-            }
+            let some: Part = answer.json().await.inspect_err(|error| warn!(%error, "the hub's users can't be read")).ok()?;
+            // A part without anybody would be the first of many.
+            next = some.pagination.next.filter(|_| !some.items.is_empty());
+            all.extend(some.items);
         }
         Some(Arc::new(People::new(all)))
     }

@@ -16,17 +16,17 @@ use crate::domain::storage::Reach;
 /// Tells the time since a moment in RFC 3339; `None` for what is no moment.
 pub type Age<'a> = &'a dyn Fn(&str) -> Option<Duration>;
 
-/// Sentences without a full stop; none for a server that has its place.
-pub fn reasons(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
+/// Sentences without a full stop; none for a server that has its place. `whose` is `yours` to the server's own user.
+pub fn reasons(server: &Server, whose: &str, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
     match &server.stage {
         Stage::Bound(_) => Vec::new(),
         Stage::Promised => vec!["the hub is about to make its pod".to_owned()],
         Stage::Waiting => vec!["the scheduler has not looked at it yet".to_owned()],
-        Stage::Unschedulable(_) => unschedulable(server, snapshot, catalogue, age),
+        Stage::Unschedulable(_) => unschedulable(server, whose, snapshot, catalogue, age),
     }
 }
 
-fn unschedulable(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
+fn unschedulable(server: &Server, whose: &str, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     let usable = kinds_of(server, snapshot);
     let is_wanted = |kind: &Kind| usable.contains(kind.id.as_str());
@@ -34,9 +34,9 @@ fn unschedulable(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, ag
         reasons.push(in_use(server, snapshot, &is_wanted));
         let ahead = ahead(server, snapshot, &usable);
         reasons.push(match ahead {
-            0 => "no request is ahead of yours".to_owned(),
-            1 => "1 request is ahead of yours".to_owned(),
-            n => format!("{n} requests are ahead of yours"),
+            0 => format!("no request is ahead of {whose}"),
+            1 => format!("1 request is ahead of {whose}"),
+            n => format!("{n} requests are ahead of {whose}"),
         });
         reasons.extend(oldest(snapshot, &is_wanted, age).map(|run| format!("the oldest GPU server has run for {}", span(run))));
     }

@@ -98,7 +98,7 @@ fn ada() -> Value {
 }
 
 /// Checks an answer against the schema that the OpenAPI document gives it.
-fn check_schema(name: &str, answer: &Value) {
+pub fn check_schema(name: &str, answer: &Value) {
     let document = serde_json::to_value(Document::openapi()).expect("JSON");
     let schema = json!({"$ref": format!("#/components/schemas/{name}"), "components": document["components"]});
     let validator = jsonschema::validator_for(&schema).expect("a schema");
@@ -243,7 +243,7 @@ async fn the_document_names_every_route() {
     let answer = get(&service(None, Access::Open), "/openapi.json", None).await.json();
     let mut paths: Vec<&String> = answer["paths"].as_object().expect("paths").keys().collect();
     paths.sort();
-    assert_eq!(paths, ["/api/v1/gpus", LIST, SPAWN, "/openapi.json", "/profiles"]);
+    assert_eq!(paths, ["/api/v1/explain", "/api/v1/gpus", "/api/v1/gpus/events", LIST, SPAWN, "/openapi.json", "/profiles"]);
 }
 
 #[actix_web::test]

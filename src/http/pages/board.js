@@ -50,18 +50,17 @@
       if (old) details.open = old.open;
     }
     const ids = new Set();
-    let before = main.querySelector(".title");
+    let before = main.querySelector(".title"); // parts stand in a row below it, but for the age in it
     for (const part of fresh.querySelectorAll("[data-part]")) {
       ids.add(part.id);
       const old = document.getElementById(part.id);
-      if (old && old.isEqualNode(part)) {
-        before = old;
-        continue;
+      let mine = old;
+      if (!old || !old.isEqualNode(part)) {
+        mine = document.importNode(part, true);
+        if (old) old.replaceWith(mine);
+        else before.after(mine);
       }
-      const mine = document.importNode(part, true);
-      if (old) old.replaceWith(mine);
-      else before.after(mine);
-      before = mine;
+      if (mine.parentElement === main) before = mine;
     }
     for (const old of main.querySelectorAll("[data-part]")) if (!ids.has(old.id)) old.remove();
     localise();

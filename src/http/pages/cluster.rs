@@ -24,10 +24,10 @@ pub fn kinds(snapshot: &Snapshot, admin: bool) -> Markup {
                 table.cards {
                     caption.unseen { "Kinds of GPU, and how many of each are free, used, held and broken" }
                     thead { tr {
-                        th scope="col" { "Kind" } th scope="col" { "Free" } th.number scope="col" { "Used" }
-                        th.number scope="col" title="Promised to servers that are starting" { "Held" }
-                        th.number scope="col" title="The device plugin calls them unhealthy" { "Broken" }
-                        th.number scope="col" title="On nodes that can't be used now" { "Unusable" }
+                        th scope="col" { "Kind" } th scope="col" { "Free" } th.number.used scope="col" { "Used" }
+                        th.number.held scope="col" title="Promised to servers that are starting" { "Held" }
+                        th.number.broken scope="col" title="The device plugin calls them unhealthy" { "Broken" }
+                        th.number.unusable scope="col" title="On nodes that can't be used now" { "Unusable" }
                         th.number scope="col" title="What waiting pods ask for" { "Waiting" }
                         th.number scope="col" title="The most that one server can get now" { "Largest" }
                     } }
@@ -172,7 +172,7 @@ fn node_row(node: &NodeState) -> Markup {
             th scope="row" { (node.name()) }
             td data-label="GPUs" { @for gpu in &node.gpus { (node_gpus(gpu)) } }
             td data-label="State" {
-                @if node.usable() && node.reasons.is_empty() { span.faint { "ready" } } @else {
+                @if node.usable() && node.reasons.is_empty() && !node.overcommitted() { span.faint { "ready" } } @else {
                     @for reason in &node.reasons { div .bad[!node.usable()] { (sentence(reason)) } }
                 }
                 @if node.overcommitted() { div.bad { "Its pods hold more GPUs than it offers." } }

@@ -59,8 +59,7 @@ pub fn for_admin(asked: &Asked<'_>, offers: &Result<Vec<Offer>, Problem>, hidden
         p {
             strong { (user.name) } " "
             @if user.groups.is_empty() { "in no group" } @else { "in " (user.groups.join(", ")) }
-            " is offered this. " a href=(format!("profiles?{}", query(asked, None))) { "The address" }
-            " gives it as JSON to a program."
+            " is offered this. A program gets it as JSON from " code { "profiles?" (query(asked, None)) } "."
         }
         @if let Some((options, outcome)) = &asked.tried { (result(asked, options, outcome)) }
         (list(offers, Some(asked)))

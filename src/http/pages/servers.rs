@@ -142,7 +142,7 @@ fn state(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, admin: boo
             Stage::Bound(node) => { "on " (node) }
             _ => {
                 strong.waiting { "waits" }
-                ul.reasons { @for reason in reasons(server, snapshot, catalogue, &elapsed) { li { (sentence(&reason)) } } }
+                ul.reasons { @for reason in reasons(server, if admin { "this one" } else { "yours" }, snapshot, catalogue, &elapsed) { li { (sentence(&reason)) } } }
                 @if let (Stage::Unschedulable(words), true) = (&server.stage, admin) {
                     details id=(format!("scheduler-{}-{}", server.user, server.name)) { summary { "The scheduler's words" } p.faint { (words) } }
                 }
