@@ -18,6 +18,24 @@ pub enum Stage {
     Bound(Arc<str>),
 }
 
+/// What a server does on its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    #[default]
+    Running,
+    /// Its containers are being made, and nobody says more.
+    Starting,
+    Pulling {
+        image: String,
+        /// Where somebody pulled it lately.
+        bytes: Option<u64>,
+    },
+    PullFailed {
+        image: String,
+    },
+    MountFailed,
+}
+
 /// One server of a hub user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -30,6 +48,8 @@ pub struct Server {
     /// Namespace and name; empty while there is no pod.
     pub pod: String,
     pub stage: Stage,
+    /// Means nothing before it has its node.
+    pub progress: Progress,
     /// When the pod was made, RFC 3339; empty while there is none.
     pub since: String,
     pub requests: Resources,

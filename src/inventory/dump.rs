@@ -8,6 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tracing::warn;
 
+use super::events::{self, EventFacts};
 use super::facts::{self, Decoded};
 use super::health::Health;
 use super::index::{Change, Index, Update};
@@ -47,6 +48,7 @@ pub fn read(text: &str, namespace: &str, health: &Health) -> Result<Index, DumpE
     index.apply(Change::Volumes(Update::All(objects.volumes)));
     index.apply(Change::Classes(Update::All(objects.classes)));
     index.apply(Change::Quotas(Update::All(objects.quotas)));
+    index.apply(Change::Events(Update::All(objects.events)));
     if objects.claimless {
         index.forget_claims();
     } else {
@@ -75,6 +77,7 @@ struct Objects<'a> {
     volumes: Vec<(String, VolumeFacts)>,
     classes: Vec<(String, ClassFacts)>,
     quotas: Vec<(String, Quota)>,
+    events: Vec<(String, EventFacts)>,
 }
 
 impl<'a> Objects<'a> {
@@ -89,6 +92,7 @@ impl<'a> Objects<'a> {
             volumes: Vec::new(),
             classes: Vec::new(),
             quotas: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -106,6 +110,7 @@ impl<'a> Objects<'a> {
             }
             Some("PersistentVolume") => keep(&mut self.volumes, Kind::Volumes, health, item, storage::volume),
             Some("StorageClass") => keep(&mut self.classes, Kind::Classes, health, item, storage::class),
+            Some("Event") if ours => keep(&mut self.events, Kind::Events, health, item, events::event),
             Some("ResourceQuota") if ours => keep(&mut self.quotas, Kind::Quotas, health, item, facts::quota),
             _ => {}
         }

@@ -6,7 +6,7 @@ use super::facts::{Decoded, key, resources, set};
 use super::objects::{Container, ContainerResources, Pod, PodSpec};
 use crate::domain::resources::{InitRequest, Resources, pod_requests};
 use crate::domain::selector::NodeRequirements;
-use crate::domain::server::{Server, Stage};
+use crate::domain::server::{Progress, Server, Stage};
 use crate::domain::snapshot::PendingPod;
 
 /// What is kept of a pod: some 0.26 KiB instead of 45.
@@ -79,6 +79,7 @@ fn server(pod: &Pod, key: &str, place: &Place) -> Option<Arc<Server>> {
         hub: annotations.hub.clone().unwrap_or_else(|| pod.metadata.namespace.clone()),
         pod: key.to_owned(),
         stage,
+        progress: if pod.status.phase == "Pending" { Progress::Starting } else { Progress::Running },
         since: pod.metadata.creation_timestamp.clone(),
         requests: requests.clone(),
         requirements,

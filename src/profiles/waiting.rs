@@ -9,21 +9,35 @@ use crate::catalogue::{Catalogue, VolumeSource};
 use crate::domain::fit::{Availability, PodShape, assess};
 use crate::domain::gpu::Kind;
 use crate::domain::node::NodeGpus;
-use crate::domain::server::{Server, Stage};
+use crate::domain::server::{Progress, Server, Stage};
 use crate::domain::snapshot::{Growth, Snapshot};
 use crate::domain::storage::Reach;
 
 /// Tells the time since a moment in RFC 3339; `None` for what is no moment.
 pub type Age<'a> = &'a dyn Fn(&str) -> Option<Duration>;
 
-/// Sentences without a full stop; none for a server that has its place. `whose` is `yours` to the server's own user.
+/// Sentences without a full stop; none for a server that runs. `whose` is `yours` to the server's own user.
 pub fn reasons(server: &Server, whose: &str, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
     match &server.stage {
-        Stage::Bound(_) => Vec::new(),
+        Stage::Bound(_) => on_node(&server.progress),
         Stage::Promised => vec!["the hub is about to make its pod".to_owned()],
         Stage::Waiting => vec!["the scheduler has not looked at it yet".to_owned()],
         Stage::Unschedulable(_) => unschedulable(server, whose, snapshot, catalogue, age),
     }
+}
+
+fn on_node(progress: &Progress) -> Vec<String> {
+    let reason = match progress {
+        Progress::Running => return Vec::new(),
+        Progress::Starting => "its container is being made".to_owned(),
+        Progress::Pulling { image, bytes: Some(bytes) } => {
+            format!("its image {image} is being pulled, {:.1} GB", *bytes as f64 / 1e9)
+        }
+        Progress::Pulling { image, bytes: None } => format!("its image {image} is being pulled"),
+        Progress::PullFailed { image } => format!("its image {image} could not be pulled, and the node tries again"),
+        Progress::MountFailed => "a volume of it can't be mounted yet, and the node tries again".to_owned(),
+    };
+    vec![reason]
 }
 
 fn unschedulable(server: &Server, whose: &str, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {

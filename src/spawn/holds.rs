@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Promise;
 use crate::domain::selector::NodeRequirements;
-use crate::domain::server::{Server, Stage};
+use crate::domain::server::{Progress, Server, Stage};
 use crate::domain::snapshot::Snapshot;
 
 /// A spawn that failed on the way gives its GPU back after this.
@@ -101,6 +101,7 @@ impl Entry {
             hub: self.hub.clone(),
             pod: String::new(),
             stage: Stage::Promised,
+            progress: Progress::default(),
             since: String::new(),
             requests: self.promise.requests.clone(),
             requirements: NodeRequirements::default(),

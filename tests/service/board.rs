@@ -322,3 +322,44 @@ fn waiting_is_explained_in_plain_words() {
         .change(|pod| pod["spec"]["containers"][0]["resources"]["limits"] = json!({"cpu": "9"}));
     assert!(!waits(&full, &catalogue).iter().any(|reason| reason.contains("GPU") || reason.contains("ahead")));
 }
+
+#[test]
+fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
+    let catalogue = catalogue("");
+    let image = "registry.example.org/library/jupyter-ml-gpu:1.0";
+    let starting = server(mixed(), "ada", "large", Some("gpu-a"), 1, "2026-01-31T10:00:00Z").change(|pod| {
+        pod["status"]["phase"] = json!("Pending");
+    });
+    let pod = starting.items.last().expect("a pod")["metadata"]["name"].clone();
+    let event = |mut cluster: Cluster, pod: &Value, reason: &str, message: &str, second: u32| {
+        cluster.items.push(json!({
+            "kind": "Event", "metadata": {"name": format!("{}.{}", pod.as_str().expect("a name"), cluster.items.len()), "namespace": "jupyterhub"},
+            "involvedObject": {"kind": "Pod", "namespace": "jupyterhub", "name": pod},
+            "reason": reason, "message": message, "lastTimestamp": format!("2026-01-31T10:00:{second:02}Z"), "eventTime": null
+        }));
+        cluster
+    };
+    assert_eq!(waits(&starting, &catalogue), ["its container is being made"]);
+    let pulling = event(starting.clone(), &pod, "Pulling", &format!("Pulling image \"{image}\""), 2);
+    assert_eq!(waits(&pulling, &catalogue), [format!("its image {image} is being pulled")]);
+    // Somebody else pulled it before.
+    let pulled = format!("Successfully pulled image \"{image}\" in 2m3s (2m3s including waiting). Image size: 6240000000 bytes.");
+    let known = event(pulling.clone(), &json!("other"), "Pulled", &pulled, 1);
+    assert_eq!(waits(&known, &catalogue), [format!("its image {image} is being pulled, 6.2 GB")]);
+    // Both within a second, listed the wrong way round.
+    let done = event(starting.clone(), &pod, "Pulled", &pulled, 2);
+    let done = event(done, &pod, "Pulling", &format!("Pulling image \"{image}\""), 2);
+    assert_eq!(waits(&done, &catalogue), ["its container is being made"]);
+    let failed = event(pulling.clone(), &pod, "BackOff", &format!("Back-off pulling image \"{image}\""), 9);
+    assert_eq!(waits(&failed, &catalogue), [format!("its image {image} could not be pulled, and the node tries again")]);
+    let mount = event(starting, &pod, "FailedMount", "MountVolume.SetUp failed for volume \"pvc-secret\"", 9);
+    assert_eq!(waits(&mount, &catalogue), ["a volume of it can't be mounted yet, and the node tries again"]);
+    let running = failed.change(|event| event["involvedObject"]["name"] = json!("another"));
+    let mut running = event(running, &pod, "Pulling", &format!("Pulling image \"{image}\""), 3);
+    running
+        .items
+        .iter_mut()
+        .filter(|item| item["metadata"]["name"] == pod)
+        .for_each(|item| item["status"]["phase"] = json!("Running"));
+    assert_eq!(waits(&running, &catalogue), [""; 0]);
+}

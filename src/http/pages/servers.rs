@@ -137,16 +137,18 @@ fn gpus(server: &Server, snapshot: &Snapshot) -> Markup {
 
 /// Where it is, or why it waits. The scheduler's own words are for administrators: they tell of every node.
 fn state(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, admin: bool) -> Markup {
+    let reasons = reasons(server, if admin { "this one" } else { "yours" }, snapshot, catalogue, &elapsed);
     html! {
         @match &server.stage {
-            Stage::Bound(node) => { "on " (node) }
-            _ => {
-                strong.waiting { "waits" }
-                ul.reasons { @for reason in reasons(server, if admin { "this one" } else { "yours" }, snapshot, catalogue, &elapsed) { li { (sentence(&reason)) } } }
-                @if let (Stage::Unschedulable(words), true) = (&server.stage, admin) {
-                    details id=(format!("scheduler-{}-{}", server.user, server.name)) { summary { "The scheduler's words" } p.faint { (words) } }
-                }
+            Stage::Bound(node) => {
+                "on " (node)
+                @if !reasons.is_empty() { ", " strong.waiting { "starting" } }
             }
+            _ => strong.waiting { "waits" },
+        }
+        @if !reasons.is_empty() { ul.reasons { @for reason in &reasons { li { (sentence(reason)) } } } }
+        @if let (Stage::Unschedulable(words), true) = (&server.stage, admin) {
+            details id=(format!("scheduler-{}-{}", server.user, server.name)) { summary { "The scheduler's words" } p.faint { (words) } }
         }
     }
 }
