@@ -7,7 +7,8 @@ use maud::html;
 
 use super::Service;
 use super::auth::admit_user;
-use super::pages::{Page, cluster, hub_of, servers};
+use super::pages::servers::Servers;
+use super::pages::{Page, cluster, hub_of};
 
 pub async fn board(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<HttpResponse> {
     let user = admit_user(&service, &request).await?.user;
@@ -19,11 +20,12 @@ pub async fn board(service: web::Data<Service>, request: HttpRequest) -> actix_w
         return Ok(page.respond(StatusCode::SERVICE_UNAVAILABLE, &nothing));
     };
     let people = if user.admin { service.people().await } else { None };
+    let servers = Servers::new(snapshot, &view.catalogue, hub);
     let content = html! {
-        (servers::own(&user, snapshot, &view.catalogue, hub))
+        (servers.own(&user))
         (cluster::kinds(snapshot, user.admin))
         (cluster::nodes(snapshot))
-        @if user.admin { (servers::all(snapshot, &view.catalogue, hub, people.as_deref())) }
+        @if user.admin { (servers.all(people.as_deref())) }
     };
     Ok(page.respond(StatusCode::OK, &content))
 }

@@ -2,7 +2,8 @@
 //!
 //! No name of another user is in these sentences, and nothing that only an administrator may know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::catalogue::{Catalogue, VolumeSource};
@@ -17,12 +18,12 @@ use crate::domain::storage::Reach;
 pub type Age<'a> = &'a dyn Fn(&str) -> Option<Duration>;
 
 /// Sentences without a full stop; none for a server that runs. `whose` is `yours` to the server's own user.
-pub fn reasons(server: &Server, whose: &str, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
+pub fn reasons(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
     match &server.stage {
         Stage::Bound(_) => on_node(&server.progress),
         Stage::Promised => vec!["the hub is about to make its pod".to_owned()],
         Stage::Waiting => vec!["the scheduler has not looked at it yet".to_owned()],
-        Stage::Unschedulable(_) => unschedulable(server, whose, snapshot, catalogue, age),
+        Stage::Unschedulable(_) => unschedulable(server, whose, queue, catalogue, age),
     }
 }
 
@@ -40,13 +41,14 @@ fn on_node(progress: &Progress) -> Vec<String> {
     vec![reason]
 }
 
-fn unschedulable(server: &Server, whose: &str, snapshot: &Snapshot, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
+fn unschedulable(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Catalogue, age: Age<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
+    let snapshot = queue.snapshot;
     let usable = kinds_of(server, snapshot);
     let is_wanted = |kind: &Kind| usable.contains(kind.id.as_str());
     if !usable.is_empty() {
         reasons.push(in_use(server, snapshot, &is_wanted));
-        let ahead = ahead(server, snapshot, &usable);
+        let ahead = queue.ahead(server, &usable);
         reasons.push(match ahead {
             0 => format!("no request is ahead of {whose}"),
             1 => format!("1 request is ahead of {whose}"),
@@ -85,13 +87,42 @@ fn gpus<'a>(server: &'a Server, snapshot: &'a Snapshot) -> impl Iterator<Item = 
 
 /// Ids of the kinds that a server has, or that it would take.
 pub fn kinds_of<'a>(server: &Server, snapshot: &'a Snapshot) -> BTreeSet<&'a str> {
-    let accepts = |name: &str, labels: &_| match &server.stage {
-        Stage::Bound(node) => **node == *name,
-        _ => server.requirements.select(name, labels),
+    let nodes = match &server.stage {
+        Stage::Bound(node) => snapshot.node(node).map(std::slice::from_ref).unwrap_or_default(),
+        _ => &snapshot.gpu_nodes,
     };
-    let nodes = snapshot.gpu_nodes.iter().filter(|node| accepts(node.name(), &node.facts.labels));
+    let bound = matches!(server.stage, Stage::Bound(_));
+    let nodes = nodes.iter().filter(|node| bound || server.requirements.select(node.name(), &node.facts.labels));
     let asked = |gpu: &&NodeGpus| server.requests.other(&gpu.kind.resource) > 0;
     nodes.flat_map(|node| node.gpus.iter().filter(asked).map(|gpu| gpu.kind.id.as_str())).collect()
+}
+
+/// The servers that wait for a node, and which kinds each would take.
+pub struct Queue<'a> {
+    snapshot: &'a Snapshot,
+    waiting: Vec<(&'a Server, Rc<BTreeSet<&'a str>>)>,
+}
+
+impl<'a> Queue<'a> {
+    pub fn new(snapshot: &'a Snapshot) -> Self {
+        // They are mostly copies of a few: what they accept is looked for once for all of a sort.
+        let mut sorts: BTreeMap<_, Rc<BTreeSet<&str>>> = BTreeMap::new();
+        let servers = snapshot.servers.iter().map(AsRef::as_ref);
+        let waiting = servers.filter(|server| matches!(server.stage, Stage::Waiting | Stage::Unschedulable(_)));
+        let waiting = waiting.map(|server| {
+            let asked: Vec<&str> = server.requests.other.keys().map(AsRef::as_ref).collect();
+            let kinds = sorts.entry((&server.requirements, asked)).or_insert_with(|| Rc::new(kinds_of(server, snapshot)));
+            (server, kinds.clone())
+        });
+        Self { snapshot, waiting: waiting.collect() }
+    }
+
+    /// How many wait longer already for something that this one would take too.
+    fn ahead(&self, server: &Server, usable: &BTreeSet<&str>) -> usize {
+        // All moments are in UTC and of one length, so that they sort as text.
+        let earlier = |other: &Server| (&other.since, &other.pod) < (&server.since, &server.pod);
+        self.waiting.iter().filter(|(other, kinds)| earlier(other) && !kinds.is_disjoint(usable)).count()
+    }
 }
 
 fn in_use(server: &Server, snapshot: &Snapshot, is_wanted: &dyn Fn(&Kind) -> bool) -> String {
@@ -110,15 +141,6 @@ fn in_use(server: &Server, snapshot: &Snapshot, is_wanted: &dyn Fn(&Kind) -> boo
         }
     }
     text
-}
-
-/// Servers that wait longer already for something that this one would take too.
-fn ahead(server: &Server, snapshot: &Snapshot, usable: &BTreeSet<&str>) -> usize {
-    let waits = |other: &Server| matches!(other.stage, Stage::Waiting | Stage::Unschedulable(_));
-    // All moments are in UTC and of one length, so that they sort as text.
-    let earlier = |other: &Server| (&other.since, &other.pod) < (&server.since, &server.pod);
-    let servers = snapshot.servers.iter().map(AsRef::as_ref).filter(|other| waits(other) && earlier(other));
-    servers.filter(|other| !kinds_of(other, snapshot).is_disjoint(usable)).count()
 }
 
 fn oldest(snapshot: &Snapshot, is_wanted: &dyn Fn(&Kind) -> bool, age: Age<'_>) -> Option<Duration> {

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import nodes
+import pods
 import pytest
 import requests
 from browser import Browser
 from bs4 import BeautifulSoup, Tag
+from hub import NAMESPACE
 from nodes import NodeSpec
 from waiting import eventually
 from world import Guest
@@ -119,7 +121,9 @@ def test_an_administrator_chooses_whose_profiles_to_see(guest: Guest) -> None:
     assert page.status_code == 200, page.text
     assert "ursula in no group is offered this" in " ".join(BeautifulSoup(page.content, "lxml").get_text(" ").split())
     assert '"nvidia.com/gpu": "2"' in text_of(page, "result")
-    assert BeautifulSoup(page.content, "lxml").find("option", value="admin") is not None, "the hub's users to choose from"
+    assert BeautifulSoup(page.content, "lxml").find("option", value="admin") is not None, (
+        "the hub's users to choose from"
+    )
 
 
 def test_a_change_reaches_an_open_page_within_two_seconds(guest: Guest) -> None:
@@ -134,3 +138,29 @@ def test_a_change_reaches_an_open_page_within_two_seconds(guest: Guest) -> None:
         assert name
     # From before the pod is even made.
     assert took < 2, f"it took {took:.2f} s"
+
+
+def test_an_image_that_is_pulled_is_named(guest: Guest) -> None:
+    """No kubelet of the test's nodes pulls, so a pod is bound where nobody starts it, and the event is written."""
+    user, name, image = "ulrike", "jupyter-ulrike-board", "registry.example.org/library/jupyter-ml-gpu:1.0"
+    browser = guest.browser(user)
+    pod = pods.manifest(name, NAMESPACE)
+    pod["metadata"]["annotations"] = {"hub.jupyter.org/username": user, "hub.jupyter.org/servername": "pulling"}
+    pod["spec"]["nodeName"] = "node-without-kubelet"
+    guest.kube.create(pod)
+    try:
+        eventually(lambda: "Its container is being made." in own(browser), "the pod is seen", 10)
+        event = {
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": f"{name}.1", "namespace": NAMESPACE},
+            "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": name},
+            "type": "Normal", "reason": "Pulling", "message": f'Pulling image "{image}"',
+            "source": {"component": "kubelet"},
+        }  # fmt: skip
+        guest.kube.create(event)
+        eventually(lambda: f"Its image {image} is being pulled." in own(browser), "the event is told", 10)
+    finally:
+        pods.remove(guest.kube, name, NAMESPACE)
+
+
+def own(browser: Browser) -> str:
+    return text_of(browser.get(BOARD, headers=PAGE), "own")

@@ -7,7 +7,7 @@ use berth::catalogue::Catalogue;
 use berth::http::explain::explain;
 use berth::http::{Access, Service};
 use berth::profiles::User;
-use berth::profiles::waiting::reasons;
+use berth::profiles::waiting::{Queue, reasons};
 use serde_json::{Value, json};
 
 use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
@@ -287,7 +287,7 @@ fn waits(cluster: &Cluster, catalogue: &Catalogue) -> Vec<String> {
     let snapshot = cluster.view(catalogue).snapshot.expect("a snapshot");
     let server = snapshot.servers.iter().find(|server| server.owner() == ("ada", "large")).expect("the server");
     let age = |since: &str| Some(Duration::from_secs(3600 * (12 - since.get(11..13)?.parse::<u64>().ok()?)));
-    reasons(server, "yours", &snapshot, catalogue, &age)
+    reasons(server, "yours", &Queue::new(&snapshot), catalogue, &age)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who runs what: everybody their own servers, administrators all that have GPUs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
@@ -12,91 +12,137 @@ use crate::domain::server::{Server, Stage};
 use crate::domain::snapshot::Snapshot;
 use crate::http::people::{People, Seen};
 use crate::profiles::User;
-use crate::profiles::waiting::{kinds_of, reasons};
+use crate::profiles::waiting::{Queue, kinds_of, reasons};
 
 /// Rows at most, the longest running first; the hub's own pages have them all.
 const MOST_ROWS: usize = 500;
+/// Of those that wait, so many are told why; each is judged against every node with GPUs.
+const MOST_EXPLAINED: usize = 50;
 
-/// The user's own servers, with or without GPUs.
-pub fn own(user: &User, snapshot: &Snapshot, catalogue: &Catalogue, hub: Option<&str>) -> Markup {
-    let servers: Vec<&Arc<Server>> = snapshot.servers.iter().filter(|server| server.user == user.name).collect();
-    html! {
-        section data-part="own" id="own" aria-labelledby="own-title" {
-            h2 #own-title { "Your servers" }
-            @if servers.is_empty() {
-                p.faint { "You have none in the cluster." @if let Some(hub) = hub { " " a href=(format!("{hub}hub/home")) { "Start one" } } }
-            } @else {
-                table.cards {
-                    caption.unseen { "Your servers, where they are, and why they wait" }
-                    thead { tr { th scope="col" { "Server" } th scope="col" { "GPUs" } th scope="col" { "State" } th.number scope="col" { "Since" } } }
-                    tbody {
-                        @for server in servers {
-                            tr {
-                                th scope="row" { (name(server)) }
-                                td data-label="GPUs" { (gpus(server, snapshot)) }
-                                td data-label="State" { (state(server, snapshot, catalogue, false)) }
-                                td.number data-label="Since" { (since(server)) }
+/// The servers of one moment, for one page.
+pub struct Servers<'a> {
+    snapshot: &'a Snapshot,
+    queue: Queue<'a>,
+    catalogue: &'a Catalogue,
+    /// The hub's base URL.
+    hub: Option<&'a str>,
+}
+
+impl<'a> Servers<'a> {
+    pub fn new(snapshot: &'a Snapshot, catalogue: &'a Catalogue, hub: Option<&'a str>) -> Self {
+        Self { snapshot, queue: Queue::new(snapshot), catalogue, hub }
+    }
+
+    /// The user's own servers, with or without GPUs.
+    pub fn own(&self, user: &User) -> Markup {
+        let Self { snapshot, hub, .. } = *self;
+        let servers: Vec<&Arc<Server>> = snapshot.servers.iter().filter(|server| server.user == user.name).collect();
+        html! {
+            section data-part="own" id="own" aria-labelledby="own-title" {
+                h2 #own-title { "Your servers" }
+                @if servers.is_empty() {
+                    p.faint { "You have none in the cluster." @if let Some(hub) = hub { " " a href=(format!("{hub}hub/home")) { "Start one" } } }
+                } @else {
+                    table.cards {
+                        caption.unseen { "Your servers, where they are, and why they wait" }
+                        thead { tr { th scope="col" { "Server" } th scope="col" { "GPUs" } th scope="col" { "State" } th.number scope="col" { "Since" } } }
+                        tbody {
+                            @for server in servers {
+                                tr {
+                                    th scope="row" { (name(server)) }
+                                    td data-label="GPUs" { (gpus(server, snapshot)) }
+                                    td data-label="State" { (self.state(server, Some("yours"))) }
+                                    td.number data-label="Since" { (since(server)) }
+                                }
                             }
                         }
                     }
+                    @if let Some(hub) = hub { p { a href=(format!("{hub}hub/home")) { "Stop or start a server" } } }
                 }
-                @if let Some(hub) = hub { p { a href=(format!("{hub}hub/home")) { "Stop or start a server" } } }
             }
         }
     }
-}
 
-/// Every server that has or wants GPUs. Only ever for administrators.
-pub fn all(snapshot: &Snapshot, catalogue: &Catalogue, hub: Option<&str>, people: Option<&People>) -> Markup {
-    let mut servers: Vec<&Arc<Server>> =
-        snapshot.servers.iter().filter(|server| snapshot.gpus_of(&server.requests) > 0).collect();
-    servers.sort_by(|a, b| (a.since.is_empty(), &a.since).cmp(&(b.since.is_empty(), &b.since)));
-    let held = servers.iter().filter(|server| matches!(server.stage, Stage::Bound(_)));
-    let held = held.fold(0_u64, |sum, server| sum.saturating_add(snapshot.gpus_of(&server.requests)));
-    let used = snapshot.kinds.iter().fold(0_u64, |sum, count| sum.saturating_add(count.used));
-    html! {
-        section data-part="all" id="all" aria-labelledby="all-title" {
-            h2 #all-title { "Servers with GPUs" }
-            p.faint {
-                "Only administrators see this. The hub's servers use " (held) " GPUs"
-                @if used > held { ", other pods of the cluster " (used - held) }
-                "."
-                @if people.is_none() && hub.is_some() { " The hub did not say since when notebooks have been idle." }
+    /// Every server that has or wants GPUs. Only ever for administrators.
+    pub fn all(&self, people: Option<&People>) -> Markup {
+        let Self { snapshot, hub, .. } = *self;
+        let mut servers: Vec<&Arc<Server>> =
+            snapshot.servers.iter().filter(|server| snapshot.gpus_of(&server.requests) > 0).collect();
+        servers.sort_by(|a, b| (a.since.is_empty(), &a.since).cmp(&(b.since.is_empty(), &b.since)));
+        let wait = servers.iter().filter(|server| !matches!(server.stage, Stage::Bound(_)));
+        let told: BTreeSet<_> = wait.take(MOST_EXPLAINED).map(|server| server.owner()).collect();
+        let held = servers.iter().filter(|server| matches!(server.stage, Stage::Bound(_)));
+        let held = held.fold(0_u64, |sum, server| sum.saturating_add(snapshot.gpus_of(&server.requests)));
+        let used = snapshot.kinds.iter().fold(0_u64, |sum, count| sum.saturating_add(count.used));
+        html! {
+            section data-part="all" id="all" aria-labelledby="all-title" {
+                h2 #all-title { "Servers with GPUs" }
+                p.faint {
+                    "Only administrators see this. The hub's servers use " (held) " GPUs"
+                    @if used > held { ", other pods of the cluster " (used - held) }
+                    "."
+                    @if people.is_none() && hub.is_some() { " The hub did not say since when notebooks have been idle." }
+                }
+                @if !servers.is_empty() {
+                    table.cards {
+                        caption.unseen { "Servers with GPUs: whose, where, since when, and since when idle; the longest running first" }
+                        thead { tr {
+                            th scope="col" { "User" } th scope="col" { "Server" } th scope="col" { "GPUs" } th scope="col" { "State" }
+                            th.number scope="col" { "Since" } th.number scope="col" { "Idle" }
+                            @if hub.is_some() { th scope="col" { span.unseen { "In the hub" } } }
+                        } }
+                        tbody {
+                            @for server in servers.iter().take(MOST_ROWS) {
+                                (self.row(server, told.contains(&server.owner()), people))
+                            }
+                        }
+                    }
+                    @if servers.len() > MOST_ROWS { p.faint { "And " (servers.len() - MOST_ROWS) " more." } }
+                }
             }
-            @if !servers.is_empty() {
-                table.cards {
-                    caption.unseen { "Servers with GPUs: whose, where, since when, and since when idle; the longest running first" }
-                    thead { tr {
-                        th scope="col" { "User" } th scope="col" { "Server" } th scope="col" { "GPUs" } th scope="col" { "State" }
-                        th.number scope="col" { "Since" } th.number scope="col" { "Idle" }
-                        @if hub.is_some() { th scope="col" { span.unseen { "In the hub" } } }
+        }
+    }
+
+    /// `told`: with the reasons for which it waits.
+    fn row(&self, server: &Server, told: bool, people: Option<&People>) -> Markup {
+        let Self { snapshot, hub, .. } = *self;
+        let told = told || matches!(server.stage, Stage::Bound(_));
+        html! {
+            tr {
+                th scope="row" { (server.user) }
+                td data-label="Server" { (name(server)) }
+                td data-label="GPUs" { (gpus(server, snapshot)) }
+                td data-label="State" { (self.state(server, told.then_some("this one")))
+                    @if let Stage::Unschedulable(words) = &server.stage {
+                        details id=(format!("scheduler-{}-{}", server.user, server.name)) { summary { "The scheduler's words" } p.faint { (words) } }
                     } }
-                    tbody { @for server in servers.iter().take(MOST_ROWS) { (row(server, snapshot, catalogue, hub, people)) } }
+                td.number data-label="Since" { (since(server)) }
+                td.number data-label="Idle" {
+                    @match people.map(|people| people.seen(server.owner())) {
+                        Some(Seen::Active(moment)) => (ago(moment)),
+                        Some(Seen::NotSaid) | None => span.faint { "unknown" },
+                        Some(Seen::Nowhere) => span.faint title="This hub does not know the server as running" { "not running" },
+                    }
                 }
-                @if servers.len() > MOST_ROWS { p.faint { "And " (servers.len() - MOST_ROWS) " more." } }
+                @if let Some(hub) = hub {
+                    td { a href=(admin_page(hub, &server.user)) aria-label=(format!("Stop the server of {} in the hub", server.user)) { "Stop…" } }
+                }
             }
         }
     }
-}
 
-fn row(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, hub: Option<&str>, people: Option<&People>) -> Markup {
-    html! {
-        tr {
-            th scope="row" { (server.user) }
-            td data-label="Server" { (name(server)) }
-            td data-label="GPUs" { (gpus(server, snapshot)) }
-            td data-label="State" { (state(server, snapshot, catalogue, true)) }
-            td.number data-label="Since" { (since(server)) }
-            td.number data-label="Idle" {
-                @match people.map(|people| people.seen(server.owner())) {
-                    Some(Seen::Active(moment)) => (ago(moment)),
-                    Some(Seen::NotSaid) | None => span.faint { "unknown" },
-                    Some(Seen::Nowhere) => span.faint title="This hub does not know the server as running" { "not running" },
+    /// Where it is, or why it waits, told to `whose`. The scheduler's own words are not for everybody: they tell of every node.
+    fn state(&self, server: &Server, whose: Option<&str>) -> Markup {
+        let reasons = whose.map(|whose| reasons(server, whose, &self.queue, self.catalogue, &elapsed)).unwrap_or_default();
+        html! {
+            @match &server.stage {
+                Stage::Bound(node) => {
+                    "on " (node)
+                    @if !reasons.is_empty() { ", " strong.waiting { "starting" } }
                 }
+                _ => strong.waiting { "waits" },
             }
-            @if let Some(hub) = hub {
-                td { a href=(admin_page(hub, &server.user)) aria-label=(format!("Stop the server of {} in the hub", server.user)) { "Stop…" } }
-            }
+            @if !reasons.is_empty() { ul.reasons { @for reason in &reasons { li { (sentence(reason)) } } } }
         }
     }
 }
@@ -131,24 +177,6 @@ fn gpus(server: &Server, snapshot: &Snapshot) -> Markup {
                     (None, _) => (resource),
                 }
             }
-        }
-    }
-}
-
-/// Where it is, or why it waits. The scheduler's own words are for administrators: they tell of every node.
-fn state(server: &Server, snapshot: &Snapshot, catalogue: &Catalogue, admin: bool) -> Markup {
-    let reasons = reasons(server, if admin { "this one" } else { "yours" }, snapshot, catalogue, &elapsed);
-    html! {
-        @match &server.stage {
-            Stage::Bound(node) => {
-                "on " (node)
-                @if !reasons.is_empty() { ", " strong.waiting { "starting" } }
-            }
-            _ => strong.waiting { "waits" },
-        }
-        @if !reasons.is_empty() { ul.reasons { @for reason in &reasons { li { (sentence(reason)) } } } }
-        @if let (Stage::Unschedulable(words), true) = (&server.stage, admin) {
-            details id=(format!("scheduler-{}-{}", server.user, server.name)) { summary { "The scheduler's words" } p.faint { (words) } }
         }
     }
 }
