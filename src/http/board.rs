@@ -1,7 +1,7 @@
 //! The board: `GET /services/berth/`, and `/` for programs in the cluster.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
 
@@ -32,5 +32,5 @@ pub async fn board(service: web::Data<Service>, request: HttpRequest) -> actix_w
 
 /// The prefix without its slash: the page's relative addresses need it.
 pub async fn with_slash(service: web::Data<Service>) -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((LOCATION, service.prefix.as_str())).finish()
+    HttpResponse::Found().insert_header((LOCATION, service.prefix.as_str())).insert_header((CACHE_CONTROL, "no-store")).finish()
 }

@@ -160,7 +160,7 @@ async fn the_prefix_without_a_slash_leads_on_and_the_root_is_for_tokens() {
     let hub = Hub::start();
     let service = berth_over(&hub, &mixed(), "");
     let page = Browser::new(&service, "ada").get("/services/berth").await;
-    assert_eq!((page.status.as_u16(), page.location()), (308, BOARD));
+    assert_eq!((page.status.as_u16(), page.location()), (302, BOARD));
     assert_eq!(get(&service, "/", None).await.status, 401);
     assert_eq!(get(&service_with(Some(&mixed()), Access::Open, catalogue("")), "/", None).await.status, 200);
 }
@@ -206,6 +206,39 @@ async fn before_the_first_inventory_the_board_says_so() {
     let page = get(&service_with(None, Access::Open, catalogue("")), "/", None).await;
     assert_eq!(page.status, 503);
     assert!(page.text.contains("Berth has no picture of the cluster yet.") && page.text.contains("data-live"));
+}
+
+#[actix_web::test]
+async fn old_numbers_say_how_old_they_are() {
+    let service = service_with(Some(&mixed()), Access::Open, catalogue(""));
+    assert!(!get(&service, "/", None).await.text.contains("role=\"alert\""));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(240)).await;
+    let page = get(&service, "/", None).await;
+    assert!(page.text.contains("The cluster has not answered for 4 min. These numbers are old."), "{}", page.text);
+}
+
+#[actix_web::test]
+async fn a_long_queue_is_told_in_part_and_stays_quick() {
+    let mut cluster = mixed();
+    for at in 0..500 {
+        cluster = cluster.gpu_node(&format!("gpu-{at:03}"), A100, 81920, 8).pod(
+            &format!("other/work-{at}"),
+            &format!("gpu-{at:03}"),
+            8,
+        );
+        let since = format!("2026-01-31T{:02}:{:02}:00Z", at / 60, at % 60);
+        cluster = server(cluster, &format!("user-{at:03}"), "", None, 8, &since);
+    }
+    let service = service_with(Some(&cluster), Access::Open, catalogue(""));
+    let begun = std::time::Instant::now();
+    let page = get(&service, "/", None).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!((page.text.matches("ahead of this one").count(), page.text.matches("class=\"waiting\"").count()), (50, 500));
+    assert!(
+        page.text.contains("No request is ahead of this one.") && page.text.contains("49 requests are ahead"),
+        "in their order"
+    );
 }
 
 #[actix_web::test]
