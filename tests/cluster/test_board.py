@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import nodes
 import pods
 import pytest
 import requests
+from berth import Berth
 from browser import Browser
 from bs4 import BeautifulSoup, Tag
 from hub import NAMESPACE
@@ -164,3 +166,20 @@ def test_an_image_that_is_pulled_is_named(guest: Guest) -> None:
 
 def own(browser: Browser) -> str:
     return text_of(browser.get(BOARD, headers=PAGE), "own")
+
+
+def test_an_open_stream_keeps_berth_from_stopping_no_longer_than_other_requests(guest: Guest) -> None:
+    with Berth(guest.world.plane, secrets.token_urlsafe(24), name="berth-stop") as berth:
+        berth.start(guest.world.hub.api_url)
+        answer = requests.get(
+            f"{berth.url}/api/v1/gpus/events", stream=True, timeout=30,
+            headers={"Authorization": f"Bearer {guest.token('uwe')}"},
+        )  # fmt: skip
+        lines = answer.iter_lines(chunk_size=1)
+        assert next(lines).startswith(b"retry: ")
+        begun = time.monotonic()
+        berth.stop()
+        took = time.monotonic() - begun
+        assert all(line is not None for line in lines), "it ends as a whole answer does"
+    # Berth gives requests five seconds, and would wait for a stream as long.
+    assert took < 4, f"it took {took:.1f} s"
