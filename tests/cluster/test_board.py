@@ -112,7 +112,7 @@ def test_an_administrator_sees_who_holds_what_and_gets_to_the_hubs_own_page(gues
     assert "unknown" not in mine.get_text(), "the role of the service shows when a server was last active"
     link = mine.find("a")
     assert isinstance(link, Tag)
-    assert link["href"] == f"/hub/admin?name_filter={holder}"
+    assert link["href"] == f"/hub/admin#/?name_filter={holder}"
     assert browser.get(str(link["href"]), headers=PAGE).status_code == 200
 
 

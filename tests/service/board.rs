@@ -100,7 +100,7 @@ async fn administrators_see_who_holds_what_and_where_to_stop_it() {
         "2026-01-31T06:00:00Z",
         "2026-01-31T07:00:00.000000Z",
         "secret-node is full",
-        "href=\"/hub/admin?name_filter=grace-the-other\"",
+        "href=\"/hub/admin#/?name_filter=grace-the-other\"",
         "other pods of the cluster 5",
         "You have none in the cluster",
     ] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::{ago, elapsed, sentence};
+use super::{ago, counted, elapsed, sentence};
 use crate::catalogue::Catalogue;
 use crate::domain::gpu::Kind;
 use crate::domain::server::{Server, Stage};
@@ -78,7 +78,7 @@ impl<'a> Servers<'a> {
             section data-part="all" id="all" aria-labelledby="all-title" {
                 h2 #all-title { "Servers with GPUs" }
                 p.faint {
-                    "Only administrators see this. The hub's servers use " (held) " GPUs"
+                    "Only administrators see this. The hub's servers use " (counted(usize::try_from(held).unwrap_or(usize::MAX), "GPU"))
                     @if used > held { ", other pods of the cluster " (used - held) }
                     "."
                     @if people.is_none() && hub.is_some() { " The hub did not say since when notebooks have been idle." }
@@ -147,10 +147,10 @@ impl<'a> Servers<'a> {
     }
 }
 
-/// The hub's own list, narrowed to a user: servers are stopped there, by who may.
+/// The hub's own list, narrowed to a user: servers are stopped there, by who may. That page keeps its state behind a hash.
 fn admin_page(hub: &str, user: &str) -> String {
     let query = serde_urlencoded::to_string([("name_filter", user)]).unwrap_or_default();
-    format!("{hub}hub/admin?{query}")
+    format!("{hub}hub/admin#/?{query}")
 }
 
 fn name(server: &Server) -> Markup {
