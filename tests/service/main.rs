@@ -27,4 +27,5 @@ mod rooms;
 mod schema;
 mod surveys;
 mod vendors;
+mod waiting;
 mod watching;
