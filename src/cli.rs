@@ -2,8 +2,6 @@
 //!
 //! The commands that answer a question print what the routes answer, from the live cluster or from a dump.
 
-mod explain;
-
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +15,7 @@ use crate::app::{self, ServeArgs, Source};
 use crate::catalogue::Catalogue;
 use crate::domain::report::GpuReport;
 use crate::http::View;
+use crate::http::explain::explain;
 use crate::http::hub::{list_profiles, patch};
 use crate::http::user::split_groups;
 use crate::profiles::User;
@@ -108,16 +107,20 @@ pub async fn run(cli: Cli) -> ExitCode {
             print(&GpuReport::new(snapshot, &view.freshness))
         }),
         Command::Profiles { source, user } => look(&source).await.and_then(|view| {
-            let list = list_profiles(&view, app::DEFAULT_PREFIX, &user.into(), "", &view.catalogue.base);
-            print(&list.map_err(|problem| problem.to_string())?)
+            let user = user.into();
+            let list = list_profiles(&view, app::DEFAULT_PREFIX, &user, "", &view.catalogue.base);
+            let list = list.map_err(|problem| problem.to_string())?;
+            print(&list.with_hidden(&view, &user))
         }),
         Command::Spawn { source, user, options } => look(&source).await.and_then(|view| {
             let answer = patch(&view, app::DEFAULT_PREFIX, &user.into(), &view.catalogue.base, &options.options);
             print(&answer.map_err(|problem| problem.to_string())?)
         }),
-        Command::Explain { source, user, options } => {
-            look(&source).await.and_then(|view| print(&explain::explain(&view, &user.into(), &options.options)?))
-        }
+        Command::Explain { source, user, options } => look(&source).await.and_then(|view| {
+            let (user, base) = (user.into(), &view.catalogue.base);
+            let explanation = explain(&view, app::DEFAULT_PREFIX, (&user, ""), base, &options.options);
+            print(&explanation.map_err(|refusal| refusal.to_string())?)
+        }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,12 +4,17 @@
 //! apiserver; only the lookup of a user's token asks the hub, and that is cached.
 
 mod auth;
+pub mod board;
+pub mod events;
+pub mod explain;
 pub mod holds;
 pub mod hub;
 pub mod identity;
 pub mod login;
 pub mod manage;
 pub mod openapi;
+pub mod pages;
+pub mod people;
 pub mod problem;
 mod session;
 pub mod user;
@@ -26,9 +31,11 @@ use crate::domain::snapshot::Snapshot;
 use crate::inventory::Inventory;
 use crate::profiles::offer::Context;
 use crate::spawn::holds::Owner;
+use events::Streams;
 use holds::Holds;
 use identity::Identities;
 use login::Login;
+use people::Directory;
 use problem::Problem;
 
 /// What every route needs. Shared by the workers.
@@ -42,6 +49,10 @@ pub struct Service {
     /// What the hub's configuration asked of a pod when it last asked for a form. An open form asks for newer numbers without
     /// the hub, and must be told of the same pod.
     pub base: watch::Sender<Option<Base>>,
+    /// Event streams that are open.
+    pub streams: Arc<Streams>,
+    /// The hub's users.
+    pub directory: Directory,
     /// The path below which the hub's proxy reaches Berth, such as `/services/berth/`.
     pub prefix: String,
 }
@@ -96,8 +107,15 @@ pub fn configure(config: &mut web::ServiceConfig, service: web::Data<Service>) {
     config.service(resource("/api/v1/hub/spawn-options", web::post().to(hub::spawn_options)));
     let below = prefix.trim_end_matches('/');
     config.service(resource(&format!("{below}/{}", login::CALLBACK), web::get().to(login::callback)));
+    if !below.is_empty() {
+        config.service(resource(below, web::get().to(board::with_slash)));
+    }
     let places = if below.is_empty() { vec![""] } else { vec!["", below] };
     for place in places {
+        config.service(resource(&format!("{place}/"), web::get().to(board::board)));
+        config.service(resource(&format!("{place}/static/{{name}}"), web::get().to(pages::file)));
+        config.service(resource(&format!("{place}/api/v1/gpus/events"), web::get().to(events::events)));
+        config.service(resource(&format!("{place}/api/v1/explain"), web::get().to(explain::explanation)));
         config.service(resource(&format!("{place}/profiles"), web::get().to(user::profiles)));
         config.service(resource(&format!("{place}/api/v1/gpus"), web::get().to(user::gpus)));
         config.service(resource(&format!("{place}/openapi.json"), web::get().to(openapi::document)));

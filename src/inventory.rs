@@ -1,5 +1,5 @@
-//! The inventory: follows nodes, pods of all namespaces, claims and quotas of the hub's, and volumes, and publishes
-//! snapshots.
+//! The inventory: follows nodes, pods of all namespaces, claims, quotas and events of the hub's, and volumes, and
+//! publishes snapshots.
 //!
 //! The watches decode objects into facts and send them to one writer. The writer owns the index; it gathers changes
 //! for a moment and publishes an immutable, numbered [`Snapshot`] that everybody else reads. Pods are watched in every
@@ -9,6 +9,7 @@
 
 mod amd;
 mod dump;
+mod events;
 mod facts;
 mod gaudi;
 mod gpus;
@@ -208,6 +209,14 @@ fn start_watches(client: &Client, namespace: &str, changes: &mpsc::Sender<Change
         wrap: Change::Quotas,
     };
 
+    let events = Watch {
+        kind: Kind::Events,
+        path: format!("/api/v1/namespaces/{namespace}/events"),
+        field_selector: Some(events::SELECTOR),
+        read: events::event,
+        wrap: Change::Events,
+    };
+    tokio::spawn(events.run(client.clone(), changes.clone(), health.clone()));
     tokio::spawn(nodes.run(client.clone(), changes.clone(), health.clone()));
     tokio::spawn(pods.run(client.clone(), changes.clone(), health.clone()));
     tokio::spawn(claims.run(client.clone(), changes.clone(), health.clone()));

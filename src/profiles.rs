@@ -1,12 +1,14 @@
 //! Profiles: what one user may choose now. Snapshot, catalogue and identity in; offers with availability and reasons out.
 
 pub mod choices;
+pub mod hidden;
 pub mod limits;
 pub mod offer;
 pub mod plan;
 pub mod refusal;
 pub mod slug;
 pub mod survey;
+pub mod waiting;
 
 use serde::Deserialize;
 

@@ -18,6 +18,7 @@ use super::reload::{Readers, follow_catalogue, follow_token};
 use super::source::{self, Source};
 use super::{AppError, DEFAULT_PREFIX, install_crypto, read};
 use crate::catalogue::Catalogue;
+use crate::http::events::Streams;
 use crate::http::holds::Holds;
 use crate::http::identity::Identities;
 use crate::http::login::Login;
@@ -129,7 +130,17 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
 
     let holds = Arc::new(Holds::new(inventory.snapshot()));
     tokio::spawn(holds.clone().follow(inventory.snapshots.clone()));
-    let service = web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix });
+    let streams: Arc<Streams> = Arc::default();
+    let service = web::Data::new(Service {
+        inventory,
+        holds,
+        catalogue,
+        access,
+        base: watch::Sender::new(None),
+        streams: streams.clone(),
+        directory: Default::default(),
+        prefix,
+    });
     let metrics = web::Data::new(metrics);
     let stopping = web::Data::new(Stopping::default());
     let app = {
@@ -154,7 +165,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
     // The ports as they are, where the caller left the choice to the system.
     info!(listen = ?answers.addrs(), manage = ?probes.addrs(), "serving");
     let (answers, probes) = (answers.run(), probes.run());
-    tokio::spawn(stop_on_signal(stopping, [answers.handle(), probes.handle()]));
+    tokio::spawn(stop_on_signal(stopping, streams, [answers.handle(), probes.handle()]));
     tokio::select! {
         ended = futures::future::try_join(answers, probes) => {
             ended.map(|_| info!("stopped")).map_err(|error| AppError::Setup(format!("a server ended: {error}")))
@@ -186,7 +197,7 @@ fn token_access(hub: HubSettings, token_file: Option<PathBuf>) -> Result<Access,
     Ok(Access::Tokens { hub: token, identities, login: hub.login })
 }
 
-async fn stop_on_signal(stopping: web::Data<Stopping>, servers: [ServerHandle; 2]) {
+async fn stop_on_signal(stopping: web::Data<Stopping>, streams: Arc<Streams>, servers: [ServerHandle; 2]) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         error!("signals can't be heard; stop Berth with SIGKILL");
         return;
@@ -197,6 +208,7 @@ async fn stop_on_signal(stopping: web::Data<Stopping>, servers: [ServerHandle; 2
     }
     info!("stopping");
     stopping.0.store(true, Ordering::Relaxed);
+    streams.close();
     for server in servers {
         server.stop(true).await;
     }

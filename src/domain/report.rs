@@ -22,7 +22,8 @@ pub struct GpuReport<'a> {
     stale: bool,
     kinds: Vec<KindRow<'a>>,
     unclassified: Vec<&'a str>,
-    nodes: Vec<NodeRow<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<Vec<NodeRow<'a>>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,8 +122,13 @@ impl<'a> GpuReport<'a> {
             stale: freshness.stale,
             kinds: kinds.collect(),
             unclassified: snapshot.unclassified.iter().map(AsRef::as_ref).collect(),
-            nodes: nodes.collect(),
+            nodes: Some(nodes.collect()),
         }
+    }
+
+    /// The same, without the list that is long in a large cluster.
+    pub fn without_nodes(self) -> Self {
+        Self { nodes: None, ..self }
     }
 }
 

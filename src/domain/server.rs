@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::resources::Resources;
+use super::selector::NodeRequirements;
 
 /// Where a server's pod is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,24 @@ pub enum Stage {
     Bound(Arc<str>),
 }
 
+/// What a server does on its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    #[default]
+    Running,
+    /// Its containers are being made, and nobody says more.
+    Starting,
+    Pulling {
+        image: String,
+        /// Where somebody pulled it lately.
+        bytes: Option<u64>,
+    },
+    PullFailed {
+        image: String,
+    },
+    MountFailed,
+}
+
 /// One server of a hub user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -29,9 +48,13 @@ pub struct Server {
     /// Namespace and name; empty while there is no pod.
     pub pod: String,
     pub stage: Stage,
+    /// Means nothing before it has its node.
+    pub progress: Progress,
     /// When the pod was made, RFC 3339; empty while there is none.
     pub since: String,
     pub requests: Resources,
+    /// The nodes that it accepts, while it waits for one.
+    pub requirements: NodeRequirements,
     /// The hold that was handed out with the patch of this pod.
     pub hold: Option<String>,
 }

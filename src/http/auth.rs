@@ -113,6 +113,8 @@ mod tests {
             inventory: crate::inventory::new().1,
             holds: Arc::new(Holds::new(None)),
             base: watch::Sender::new(None),
+            streams: Arc::default(),
+            directory: Default::default(),
             catalogue: watch::channel(Arc::new(Catalogue::built_in().expect("a catalogue"))).1,
             access: Access::Tokens { hub: watch::channel("token".to_owned()).1, identities, login },
             prefix: "/services/berth/".into(),

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::{Service, View, json, openapi};
 use crate::domain::base::Base;
 use crate::profiles::User;
+use crate::profiles::hidden::{Hidden, hidden};
 use crate::profiles::offer::{Context, Offer, offers};
 use crate::profiles::refusal::Refusal;
 use crate::spawn::{self, SpawnAnswer};
@@ -45,6 +46,17 @@ pub struct ProfileList {
     pub observed_at: String,
     pub stale: bool,
     pub profiles: Vec<Offer>,
+    /// For administrators alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden: Option<Vec<Hidden>>,
+}
+
+impl ProfileList {
+    /// With what is not on the list, and why.
+    pub fn with_hidden(mut self, view: &View, user: &User) -> Self {
+        self.hidden = Some(hidden(&view.context("", ""), user));
+        self
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +80,7 @@ pub fn list_profiles(view: &View, prefix: &str, user: &User, server: &str, base:
         observed_at: view.freshness.observed_at.clone(),
         stale: view.freshness.stale,
         profiles: offers(&view.context(prefix, server), user, base)?,
+        hidden: None,
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::future::Cache;
+use reqwest::header::ACCEPT;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use tracing::warn;
@@ -102,6 +103,11 @@ impl Identities {
         Ok(Self { client, api: api.trim_end_matches('/').to_owned(), answers })
     }
 
+    /// Forgets what the hub has said.
+    pub fn forget(&self) {
+        self.answers.invalidate_all();
+    }
+
     /// The user behind a token.
     pub async fn resolve(&self, token: &str) -> Result<Identity, IdentityError> {
         self.owner(token).await?.admit()
@@ -122,6 +128,12 @@ impl Identities {
         self.answers.get_with_by_ref(token, self.ask(token)).await
     }
 
+    /// Asks the hub's API with a token, for an answer of a type.
+    pub async fn get(&self, path: &str, token: &str, accept: &str) -> Result<reqwest::Response, IdentityError> {
+        let request = self.client.get(format!("{}{path}", self.api)).bearer_auth(token).header(ACCEPT, accept);
+        request.send().await.map_err(unreachable)
+    }
+
     /// Sends a form to the hub's API.
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<reqwest::Response, IdentityError> {
         let request = self.client.post(format!("{}{path}", self.api)).form(form);
@@ -129,8 +141,7 @@ impl Identities {
     }
 
     async fn ask(&self, token: &str) -> Answer {
-        let request = self.client.get(format!("{}/user", self.api)).bearer_auth(token);
-        let response = request.send().await.map_err(unreachable)?;
+        let response = self.get("/user", token, "application/json").await?;
         match response.status().as_u16() {
             200 => response.json().await.map(Arc::new).map_err(unreachable),
             401 | 403 => Err(IdentityError::Invalid),

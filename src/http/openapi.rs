@@ -12,12 +12,12 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::problem::Problem;
-use super::{hub, login, user};
+use super::{events, explain, hub, login, user};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Berth", description = "Which GPUs are free now, as JupyterHub profiles, and the pod settings of a choice."),
-    paths(hub::profile_list, hub::spawn_options, user::profiles, user::gpus, document),
+    paths(hub::profile_list, hub::spawn_options, user::profiles, user::gpus, events::events, explain::explanation, document),
     components(schemas(Problem)),
     modifiers(&Tokens)
 )]
@@ -98,6 +98,16 @@ pub struct ProfileList {
     observed_at: String,
     stale: bool,
     profiles: Vec<Profile>,
+    /// What is not on the list; for administrators who ask for somebody's
+    #[schema(required = false)]
+    hidden: Vec<Hidden>,
+}
+
+#[derive(ToSchema)]
+pub struct Hidden {
+    slug: String,
+    title: String,
+    reason: String,
 }
 
 #[derive(ToSchema)]
@@ -249,6 +259,27 @@ pub struct Hold {
     expires_at: String,
 }
 
+/// A choice judged node by node
+#[derive(ToSchema)]
+pub struct Explanation {
+    profile: String,
+    availability: Availability,
+    reasons: Vec<String>,
+    nodes: Vec<NodeAnswer>,
+    /// What the hub would get; null where it would be refused
+    answer: Option<SpawnOptions>,
+    /// Why the hub would be refused
+    refusal: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub struct NodeAnswer {
+    name: String,
+    availability: Availability,
+    #[schema(required = false)]
+    reason: String,
+}
+
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Gpus {
@@ -258,6 +289,8 @@ pub struct Gpus {
     kinds: Vec<KindRow>,
     /// GPU-like resources that no rule knows
     unclassified: Vec<String>,
+    /// Absent from events where they were not wanted
+    #[schema(required = false)]
     nodes: Vec<NodeRow>,
 }
 

@@ -1,35 +1,71 @@
-//! Routes for people and their programs: offers and inventory as JSON.
+//! Routes for people and their programs: offers, as JSON or as a page, and the inventory as JSON.
 
-use actix_web::{HttpRequest, Responder, web};
-use serde::Deserialize;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, Responder, web};
+use maud::html;
+use serde_json::{Map, Value};
 
 use super::auth::admit_user;
+use super::explain::dry_run;
 use super::hub::list_profiles;
+use super::login::{show, wants_page};
+use super::pages::offers::{self, Asked};
+use super::pages::{Page, hub_of};
 use super::problem::Problem;
 use super::{Service, json, openapi};
 use crate::domain::report::GpuReport;
 use crate::profiles::User;
+use crate::profiles::hidden::hidden;
 use crate::profiles::refusal::Refusal;
 
 /// Whose offers; none of it asks for the caller's own.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Whose {
+#[derive(Debug, Default)]
+struct Whose {
     user: Option<String>,
     /// Separated by commas.
     groups: Option<String>,
     admin: Option<bool>,
-    /// The name of the server that the offers are for: what it holds itself is free for it.
-    server: Option<String>,
+    server: String,
+    /// Groups as the hub has them, if it knows the user.
+    from_hub: bool,
+    /// Options for a dry run, by a page's form: `try.gpus=2`.
+    tried: Map<String, Value>,
 }
 
 impl Whose {
-    fn other_user(self) -> Option<User> {
-        if self.user.is_none() && self.groups.is_none() && self.admin.is_none() {
+    fn read(query: &str) -> Result<Self, Problem> {
+        let wrong = |what: String| {
+            let takes = "It takes user, groups, admin, server and from.";
+            Problem::new(400, "malformed", format!("The query is not understood: {what}. {takes}"))
+        };
+        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(|error| wrong(error.to_string()))?;
+        let mut whose = Self::default();
+        for (key, value) in pairs {
+            match key.as_str() {
+                "user" => whose.user = Some(value),
+                "groups" => whose.groups = Some(value),
+                "admin" => {
+                    whose.admin = Some(value.parse().map_err(|_| wrong(format!("admin is {value:?}, not true or false")))?)
+                }
+                "server" => whose.server = value,
+                "from" if ["hub", "typed"].contains(&value.as_str()) => whose.from_hub = value == "hub",
+                "from" => return Err(wrong(format!("from is {value:?}, not hub or typed"))),
+                other => match other.strip_prefix("try.") {
+                    Some(option) => drop(whose.tried.insert(option.to_owned(), value.into())),
+                    None => return Err(wrong(format!("{other:?} is nothing"))),
+                },
+            }
+        }
+        Ok(whose)
+    }
+
+    fn other_user(&self) -> Option<User> {
+        let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        if !filled(&self.user) && !filled(&self.groups) && self.admin.is_none() {
             return None;
         }
         Some(User {
-            name: self.user.unwrap_or_default(),
+            name: self.user.clone().unwrap_or_default(),
             groups: split_groups(self.groups.as_deref().unwrap_or_default()),
             admin: self.admin.unwrap_or(false),
         })
@@ -48,7 +84,8 @@ pub fn split_groups(text: &str) -> Vec<String> {
         ("user" = Option<String>, Query, description = "A user's name"),
         ("groups" = Option<String>, Query, description = "The user's groups, separated by commas"),
         ("admin" = Option<bool>, Query, description = "Whether the user is an administrator"),
-        ("server" = Option<String>, Query, description = "The name of the server; the default one if absent"),
+        ("server" = Option<String>, Query, description = "The name of the server; the default one where it is not said"),
+        ("from" = Option<String>, Query, description = "hub: groups as the hub has them, if it knows the user"),
     ),
     responses(
         (status = 200, body = openapi::ProfileList),
@@ -56,25 +93,52 @@ pub fn split_groups(text: &str) -> Vec<String> {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<impl Responder> {
+pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<HttpResponse> {
     let caller = admit_user(&service, &request).await?.user;
-    let whose = web::Query::<Whose>::from_query(request.query_string()).map_err(|error| {
-        Problem::new(400, "malformed", format!("The query is not understood: {error}. It takes user, groups, admin and server."))
-    })?;
-    let mut whose = whose.into_inner();
-    let server = whose.server.take();
-    let user = match whose.other_user() {
-        None => caller,
-        Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin => caller,
-        Some(_) if !caller.admin => {
-            return Err(Problem::new(403, "forbidden", "Only administrators may see what others are offered.").into());
-        }
-        Some(user) => user,
+    let as_page = wants_page(&request);
+    let whose = match Whose::read(request.query_string()) {
+        Ok(whose) => whose,
+        Err(problem) => return Ok(show(&request, &problem, "profiles")),
     };
-    let server = server.unwrap_or_default();
-    let view = service.view_of(&(user.name.clone(), server.clone()));
+    let other = whose.other_user();
+    let mut user = match &other {
+        None => caller.clone(),
+        Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin => caller.clone(),
+        Some(_) if !caller.admin => {
+            let problem = Problem::new(403, "forbidden", "Only administrators may see what others are offered.");
+            return Ok(show(&request, &problem, "profiles"));
+        }
+        Some(user) => user.clone(),
+    };
+    let people = if caller.admin && (as_page || whose.from_hub) { service.people().await } else { None };
+    let known = people.as_ref().filter(|_| whose.from_hub).and_then(|people| people.person(&user.name));
+    if let Some(person) = known {
+        user.groups.clone_from(&person.groups);
+    }
+    let view = service.view_of(&(user.name.clone(), whose.server.clone()));
     let base = service.base.borrow().clone();
-    Ok(json(&list_profiles(&view, &service.prefix, &user, &server, base.as_ref().unwrap_or(&view.catalogue.base))?))
+    let base = base.as_ref().unwrap_or(&view.catalogue.base);
+    let list = list_profiles(&view, &service.prefix, &user, &whose.server, base);
+    if !as_page {
+        let list = list?;
+        return Ok(json(&if other.is_some() && caller.admin { list.with_hidden(&view, &user) } else { list }));
+    }
+    let page = Page { title: "Profiles", user: &caller, hub: hub_of(&service), live: false, freshness: &view.freshness };
+    let offers = list.map(|list| list.profiles);
+    if !caller.admin {
+        return Ok(page.respond(StatusCode::OK, &offers::list(&offers, None)));
+    }
+    let options = Value::Object(whose.tried);
+    let tried = options.as_object().is_some_and(|options| !options.is_empty());
+    let tried = tried.then(|| (&options, dry_run(&service, &user, &whose.server, &options)));
+    let from_hub = other.is_none() || known.is_some();
+    let asked = Asked { user: &user, server: &whose.server, from_hub, tried };
+    let hidden = hidden(&view.context("", ""), &user);
+    let content = html! {
+        (offers::form(&asked, people.as_deref()))
+        (offers::for_admin(&asked, &offers, &hidden))
+    };
+    Ok(page.respond(StatusCode::OK, &content))
 }
 
 /// The GPUs of the cluster by kind and by node

@@ -8,6 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tracing::warn;
 
+use super::events::{self, EventFacts};
 use super::facts::{self, Decoded};
 use super::health::Health;
 use super::index::{Change, Index, Update};
@@ -52,6 +53,7 @@ pub fn read(text: &str, namespace: &str, health: &Health) -> Result<Index, DumpE
         index.apply(Change::Classes(Update::All(objects.classes)));
     }
     index.apply(Change::Quotas(Update::All(objects.quotas)));
+    index.apply(Change::Events(Update::All(objects.events)));
     if objects.claimless {
         index.forget_claims();
     } else {
@@ -80,6 +82,7 @@ struct Objects<'a> {
     volumes: Vec<(String, VolumeFacts)>,
     classes: Vec<(String, ClassFacts)>,
     quotas: Vec<(String, Quota)>,
+    events: Vec<(String, EventFacts)>,
 }
 
 impl<'a> Objects<'a> {
@@ -94,6 +97,7 @@ impl<'a> Objects<'a> {
             volumes: Vec::new(),
             classes: Vec::new(),
             quotas: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -111,6 +115,7 @@ impl<'a> Objects<'a> {
             }
             Some("PersistentVolume") => keep(&mut self.volumes, Kind::Volumes, health, item, storage::volume),
             Some("StorageClass") => keep(&mut self.classes, Kind::Classes, health, item, storage::class),
+            Some("Event") if ours => keep(&mut self.events, Kind::Events, health, item, events::event),
             Some("ResourceQuota") if ours => keep(&mut self.quotas, Kind::Quotas, health, item, facts::quota),
             _ => {}
         }

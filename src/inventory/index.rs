@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::events::{EventFacts, Events};
 use super::gpus;
 use super::pods::{Place, PodFacts};
 use super::rules::Rules;
@@ -13,7 +14,7 @@ use super::storage::{ClaimFacts, ClassFacts, Storage, VolumeFacts};
 use crate::domain::node::{NodeFacts, NodeState, Policy, Usage};
 use crate::domain::quota::Quota;
 use crate::domain::resources::Resources;
-use crate::domain::server::Server;
+use crate::domain::server::{Progress, Server};
 use crate::domain::snapshot::{PendingPod, Snapshot, Surroundings};
 
 /// News of one kind of object.
@@ -33,6 +34,7 @@ pub enum Change {
     Volumes(Update<VolumeFacts>),
     Classes(Update<ClassFacts>),
     Quotas(Update<Quota>),
+    Events(Update<EventFacts>),
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,7 @@ pub struct Index {
     servers: BTreeMap<String, Arc<Server>>,
     storage: Storage,
     quotas: BTreeMap<String, Quota>,
+    events: Events,
     usage: HashMap<Arc<str>, Usage>,
     states: BTreeMap<Arc<str>, Arc<NodeState>>,
     /// By which the nodes' GPUs were read.
@@ -78,6 +81,12 @@ impl Index {
             Change::Volumes(update) => apply(self.storage.volumes.get_or_insert_default(), update),
             Change::Classes(update) => apply(self.storage.classes.get_or_insert_default(), update),
             Change::Quotas(update) => apply(&mut self.quotas, update),
+            Change::Events(update) => {
+                self.events.apply(update);
+                if self.events.are_full() {
+                    self.events.keep(|pod| self.pods.contains_key(pod));
+                }
+            }
         }
     }
 
@@ -112,11 +121,18 @@ impl Index {
             })
             .collect();
         let mut servers: Vec<Arc<Server>> =
-            self.servers.values().filter(|server| server.hub == self.namespace).cloned().collect();
+            self.servers.values().filter(|server| server.hub == self.namespace).map(|server| self.with_news(server)).collect();
         servers.sort_by(|a, b| a.owner().cmp(&b.owner()));
         let surroundings =
             Surroundings { servers, claims: self.storage.claims(), quotas: self.quotas.values().cloned().collect() };
         Snapshot::new(generation, self.states.values().cloned().collect(), &waiting, surroundings, policy)
+    }
+
+    fn with_news(&self, server: &Arc<Server>) -> Arc<Server> {
+        match self.events.progress(&server.pod).filter(|_| server.progress == Progress::Starting) {
+            Some(progress) => Arc::new(Server { progress, ..Server::clone(server) }),
+            None => server.clone(),
+        }
     }
 
     /// Makes every node be counted anew, after the policy changed.
@@ -173,6 +189,7 @@ impl Index {
                     self.remove_pod(&key);
                     self.set_pod(key, pod);
                 }
+                self.events.keep(|pod| self.pods.contains_key(pod));
             }
             Update::Set(key, pod) => {
                 if self.pods.get(&key) != Some(&pod) {
@@ -180,7 +197,10 @@ impl Index {
                     self.set_pod(key, pod);
                 }
             }
-            Update::Gone(key) => self.remove_pod(&key),
+            Update::Gone(key) => {
+                self.remove_pod(&key);
+                self.events.forget(&key);
+            }
         }
     }
 

@@ -132,6 +132,33 @@ pub struct PodStatus {
     pub conditions: Vec<Condition>,
 }
 
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub involved_object: Involved,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub reason: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub message: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub last_timestamp: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub event_time: String,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Involved {
+    #[serde(deserialize_with = "null_is_default")]
+    pub kind: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub namespace: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub name: String,
+}
+
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Container {

@@ -6,7 +6,7 @@ use super::facts::{Decoded, key, resources, set};
 use super::objects::{Container, ContainerResources, Pod, PodSpec};
 use crate::domain::resources::{InitRequest, Resources, pod_requests};
 use crate::domain::selector::NodeRequirements;
-use crate::domain::server::{Server, Stage};
+use crate::domain::server::{Progress, Server, Stage};
 use crate::domain::snapshot::PendingPod;
 
 /// What is kept of a pod: some 0.26 KiB instead of 45.
@@ -48,15 +48,18 @@ fn place(pod: &Pod, requests: Resources) -> Option<Place> {
         return None;
     }
     let nominated = &pod.status.nominated_node_name;
-    let requirements = NodeRequirements {
+    Some(Place::Waiting {
+        nominated: (!nominated.is_empty()).then(|| nominated.as_str().into()),
+        pod: Box::new(PendingPod { requests, requirements: requirements(spec) }),
+    })
+}
+
+fn requirements(spec: &PodSpec) -> NodeRequirements {
+    NodeRequirements {
         node_selector: spec.node_selector.clone(),
         terms: spec.affinity.node_affinity.required.node_selector_terms.clone(),
         tolerations: spec.tolerations.clone(),
-    };
-    Some(Place::Waiting {
-        nominated: (!nominated.is_empty()).then(|| nominated.as_str().into()),
-        pod: Box::new(PendingPod { requests, requirements }),
-    })
+    }
 }
 
 /// The stock chart's user-placeholder pods keep room warm and give it up for any user: their priority is below all others'.
@@ -85,8 +88,10 @@ fn server(pod: &Pod, key: &str, requests: &Resources) -> Option<Arc<Server>> {
         hub: annotations.hub.clone().unwrap_or_else(|| pod.metadata.namespace.clone()),
         pod: key.to_owned(),
         stage,
+        progress: if pod.status.phase == "Pending" { Progress::Starting } else { Progress::Running },
         since: pod.metadata.creation_timestamp.clone(),
         requests: requests.clone(),
+        requirements: if bound.is_empty() { requirements(&pod.spec) } else { NodeRequirements::default() },
         hold: annotations.hold.clone(),
     }))
 }

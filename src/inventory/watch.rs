@@ -48,10 +48,11 @@ pub enum Kind {
     Volumes,
     Classes,
     Quotas,
+    Events,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [Self::Nodes, Self::Pods, Self::Claims, Self::Volumes, Self::Classes, Self::Quotas];
+    pub const ALL: [Self; 7] = [Self::Nodes, Self::Pods, Self::Claims, Self::Volumes, Self::Classes, Self::Quotas, Self::Events];
     /// Those that the numbers are made of. Without the others Berth knows less of why a pod may wait, and goes on.
     pub const NEEDED: [Self; 3] = [Self::Nodes, Self::Pods, Self::Claims];
 
@@ -63,6 +64,7 @@ impl Kind {
             Self::Volumes => "persistentvolumes",
             Self::Classes => "storageclasses",
             Self::Quotas => "resourcequotas",
+            Self::Events => "events",
         }
     }
 }

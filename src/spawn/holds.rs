@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Promise;
-use crate::domain::server::{Server, Stage};
+use crate::domain::selector::NodeRequirements;
+use crate::domain::server::{Progress, Server, Stage};
 use crate::domain::snapshot::Snapshot;
 
 /// A spawn that failed on the way gives its GPU back after this.
@@ -100,8 +101,10 @@ impl Entry {
             hub: self.hub.clone(),
             pod: String::new(),
             stage: Stage::Promised,
+            progress: Progress::default(),
             since: String::new(),
             requests: self.promise.requests.clone(),
+            requirements: NodeRequirements::default(),
             hold: Some(self.id.clone()),
         }
     }

@@ -139,7 +139,10 @@ def test_the_overlay_and_the_chart_mean_the_same_berth(overlay: Json) -> None:
 def test_users_get_the_scope_and_nothing_more(overlay: Json) -> None:
     assert overlay["hub"]["loadRoles"] == {
         "user": {"scopes": ["self", "access:services!service=berth"]},
-        "berth": {"services": ["berth"], "scopes": ["list:users", "read:users:name", "read:users:groups"]},
+        "berth": {
+            "services": ["berth"],
+            "scopes": ["list:users", "read:users:name", "read:users:groups", "read:servers"],
+        },
     }
 
 

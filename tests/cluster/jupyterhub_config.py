@@ -85,7 +85,11 @@ if env.get("BERTH_URL"):
         {"name": "berth-users", "groups": [env["HUB_BERTH_GROUP"]], "scopes": [access]}
         if env["HUB_BERTH_GROUP"]
         else {"name": "user", "scopes": ["self", access]},
-        {"name": "berth", "services": ["berth"], "scopes": ["list:users", "read:users:name", "read:users:groups"]},
+        {
+            "name": "berth",
+            "services": ["berth"],
+            "scopes": ["list:users", "read:users:name", "read:users:groups", "read:servers"],
+        },
     ]
     sys.path.insert(0, str(here.parents[1] / "hub-config"))
     import berth_hub

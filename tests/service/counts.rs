@@ -259,7 +259,7 @@ fn an_object_that_makes_no_sense_is_skipped_and_counted() {
     publisher.publish_dump(&cluster.text(), "jupyterhub", &Default::default()).expect("a dump");
     assert_eq!(inventory.snapshot().expect("a snapshot").nodes.len(), 1);
     let skipped: Vec<u64> = inventory.health.numbers().iter().map(|numbers| numbers.skipped).collect();
-    assert_eq!(skipped, [1, 1, 0, 0, 0, 0]);
+    assert_eq!(skipped, [1, 1, 0, 0, 0, 0, 0]);
 }
 
 #[test]

@@ -33,8 +33,17 @@ pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalo
     }
     let (_, catalogue) = watch::channel(Arc::new(catalogue));
     let holds = Arc::new(Holds::new(inventory.snapshot()));
-    let base = watch::Sender::new(None);
-    web::Data::new(Service { inventory, holds, catalogue, access, base, prefix: "/services/berth/".into() })
+    let prefix = "/services/berth/".into();
+    web::Data::new(Service {
+        inventory,
+        holds,
+        catalogue,
+        access,
+        base: watch::Sender::new(None),
+        streams: Arc::default(),
+        directory: Default::default(),
+        prefix,
+    })
 }
 
 pub fn tokens(api: &str) -> Access {
@@ -89,7 +98,7 @@ fn ada() -> Value {
 }
 
 /// Checks an answer against the schema that the OpenAPI document gives it.
-fn check_schema(name: &str, answer: &Value) {
+pub fn check_schema(name: &str, answer: &Value) {
     let document = serde_json::to_value(Document::openapi()).expect("JSON");
     let schema = json!({"$ref": format!("#/components/schemas/{name}"), "components": document["components"]});
     let validator = jsonschema::validator_for(&schema).expect("a schema");
@@ -234,7 +243,7 @@ async fn the_document_names_every_route() {
     let answer = get(&service(None, Access::Open), "/openapi.json", None).await.json();
     let mut paths: Vec<&String> = answer["paths"].as_object().expect("paths").keys().collect();
     paths.sort();
-    assert_eq!(paths, ["/api/v1/gpus", LIST, SPAWN, "/openapi.json", "/profiles"]);
+    assert_eq!(paths, ["/api/v1/explain", "/api/v1/gpus", "/api/v1/gpus/events", LIST, SPAWN, "/openapi.json", "/profiles"]);
 }
 
 #[actix_web::test]

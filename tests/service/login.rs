@@ -240,7 +240,8 @@ async fn a_session_opens_no_route_that_writes() {
             }
         }
     }
-    assert_eq!(with_session, ["get /api/v1/gpus", "get /profiles"]);
+    let all = ["get /api/v1/explain", "get /api/v1/gpus", "get /api/v1/gpus/events", "get /profiles"];
+    assert_eq!(with_session, all);
     assert_eq!(document["components"]["securitySchemes"]["session"]["in"], "cookie");
 }
 

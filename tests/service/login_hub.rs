@@ -15,7 +15,7 @@ use berth::http::login::Login;
 use berth::http::{self, Access, Service};
 use berth::inventory;
 use ring::digest::{SHA256, digest};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::cluster::{catalogue, mixed};
@@ -33,6 +33,8 @@ pub struct State {
     tokens: HashMap<String, [String; 2]>,
     pub scopes: Vec<String>,
     pub fails: bool,
+    /// What it lists to who asks for all users; null refuses.
+    pub users: Value,
 }
 
 #[derive(Clone)]
@@ -53,10 +55,16 @@ impl Hub {
         let shared = web::Data::from(state.clone());
         let server = HttpServer::new(move || {
             let app = App::new().app_data(shared.clone());
+            let app = app.route("/hub/api/users", web::get().to(users));
             app.route("/hub/api/user", web::get().to(owner)).route("/hub/api/oauth2/token", web::post().to(exchange))
         });
         actix_web::rt::spawn(server.workers(1).listen(listener).expect("a server").run());
         Self { api, state }
+    }
+
+    /// Makes a token of a user.
+    pub fn token(&self, token: &str, user: &str) {
+        self.state.lock().expect("a lock").tokens.insert(token.to_owned(), [user.to_owned(), String::new()]);
     }
 
     /// What the hub's authorize page does without a question: the address that the user's browser is sent back to.
@@ -92,6 +100,18 @@ async fn exchange(state: web::Data<Mutex<State>>, form: web::Form<HashMap<String
     }
 }
 
+/// One user at a time, as a hub with very small pages would.
+async fn users(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResponse {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    assert_eq!(header("authorization"), format!("Bearer {SERVICE_TOKEN}"));
+    assert_eq!(header("accept"), "application/jupyterhub-pagination+json");
+    let state = state.lock().expect("a lock");
+    let Some(users) = state.users.as_array() else { return HttpResponse::Forbidden().finish() };
+    let at: usize = query(request.query_string())["offset"].parse().expect("a number");
+    let next = (at + 1 < users.len()).then(|| json!({"offset": at + 1, "limit": 1}));
+    HttpResponse::Ok().json(json!({"items": users.get(at).into_iter().collect::<Vec<_>>(), "_pagination": {"next": next}}))
+}
+
 async fn owner(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResponse {
     let state = state.lock().expect("a lock");
     let header = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -115,7 +135,16 @@ pub fn berth(hub: &Hub, base_url: &str, token: &str) -> web::Data<Service> {
     let catalogue = watch::channel(Arc::new(catalogue)).1;
     let holds = Arc::new(Holds::new(inventory.snapshot()));
     let prefix = format!("{base_url}services/berth/");
-    web::Data::new(Service { inventory, holds, catalogue, access, base: watch::Sender::new(None), prefix })
+    web::Data::new(Service {
+        inventory,
+        holds,
+        catalogue,
+        access,
+        base: watch::Sender::new(None),
+        streams: Arc::default(),
+        directory: Default::default(),
+        prefix,
+    })
 }
 
 pub struct Page {

@@ -7,6 +7,8 @@
     reason = "a test may stop at the first thing that is not as it says"
 )]
 
+mod board;
+mod board_events;
 mod cluster;
 mod command_line;
 mod counts;
@@ -26,4 +28,5 @@ mod schema;
 mod surveys;
 mod vendors;
 mod volumes;
+mod waiting;
 mod watching;

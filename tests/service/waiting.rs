@@ -1,0 +1,92 @@
+//! Why a server waits, in plain words: from the snapshot, and from the kubelet's events.
+
+use std::time::Duration;
+
+use berth::catalogue::Catalogue;
+use berth::profiles::waiting::{Queue, reasons};
+use serde_json::{Value, json};
+
+use crate::board::{busy, server};
+use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
+
+/// Why `ada`'s server `large` waits, at noon.
+fn waits(cluster: &Cluster, catalogue: &Catalogue) -> Vec<String> {
+    let snapshot = cluster.view(catalogue).snapshot.expect("a snapshot");
+    let server = snapshot.servers.iter().find(|server| server.owner() == ("ada", "large")).expect("the server");
+    let age = |since: &str| Some(Duration::from_secs(3600 * (12 - since.get(11..13)?.parse::<u64>().ok()?)));
+    reasons(server, "yours", &Queue::new(&snapshot), catalogue, &age)
+}
+
+#[test]
+fn waiting_is_explained_in_plain_words() {
+    let catalogue = catalogue("");
+    let only =
+        |product: &'static str| move |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"nvidia.com/gpu.product": product});
+    assert_eq!(
+        waits(&busy().change(only(A100)), &catalogue),
+        [
+            "7 of 8 NVIDIA A100 80 GB are in use",
+            "1 request is ahead of yours",
+            "the oldest GPU server has run for 6 h",
+            "only 1 of the 4 asked for are free",
+        ]
+    );
+    let two = busy().change(only(T4)).change(|pod| pod["spec"]["containers"][0]["resources"]["limits"][GPU] = json!("2"));
+    assert_eq!(
+        waits(&two, &catalogue)[..3],
+        ["1 of 2 Tesla T4 15 GB are in use", "1 request is ahead of yours", "the oldest GPU server has run for 4 h"]
+    );
+    let mut unbound = busy().change(only(A100)).claim("berth-datasets", "Pending").change(|claim| {
+        claim["spec"] = json!({"storageClassName": "fast"});
+    });
+    unbound.items.push(json!({"kind": "StorageClass", "metadata": {"name": "fast"}, "volumeBindingMode": "Immediate"}));
+    let reasons = waits(&unbound, &catalogue);
+    assert!(reasons.contains(&"the storage claim berth-datasets is not bound yet".to_owned()), "{reasons:?}");
+    let without_gpu = server(mixed(), "ada", "large", None, 0, "2026-01-31T10:00:00Z")
+        .change(|pod| pod["spec"]["containers"][0]["resources"]["limits"] = json!({"cpu": "15"}));
+    let full = without_gpu
+        .pod("a/b", "cpu-1", 0)
+        .change(|pod| pod["spec"]["containers"][0]["resources"]["limits"] = json!({"cpu": "9"}));
+    assert!(!waits(&full, &catalogue).iter().any(|reason| reason.contains("GPU") || reason.contains("ahead")));
+}
+
+#[test]
+fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
+    let catalogue = catalogue("");
+    let image = "registry.example.org/library/jupyter-ml-gpu:1.0";
+    let starting = server(mixed(), "ada", "large", Some("gpu-a"), 1, "2026-01-31T10:00:00Z").change(|pod| {
+        pod["status"]["phase"] = json!("Pending");
+    });
+    let pod = starting.items.last().expect("a pod")["metadata"]["name"].clone();
+    let event = |mut cluster: Cluster, pod: &Value, reason: &str, message: &str, second: u32| {
+        cluster.items.push(json!({
+            "kind": "Event", "metadata": {"name": format!("{}.{}", pod.as_str().expect("a name"), cluster.items.len()), "namespace": "jupyterhub"},
+            "involvedObject": {"kind": "Pod", "namespace": "jupyterhub", "name": pod},
+            "reason": reason, "message": message, "lastTimestamp": format!("2026-01-31T10:00:{second:02}Z"), "eventTime": null
+        }));
+        cluster
+    };
+    assert_eq!(waits(&starting, &catalogue), ["its container is being made"]);
+    let pulling = event(starting.clone(), &pod, "Pulling", &format!("Pulling image \"{image}\""), 2);
+    assert_eq!(waits(&pulling, &catalogue), [format!("its image {image} is being pulled")]);
+    // Somebody else pulled it before.
+    let pulled = format!("Successfully pulled image \"{image}\" in 2m3s (2m3s including waiting). Image size: 6240000000 bytes.");
+    let known = event(pulling.clone(), &json!("other"), "Pulled", &pulled, 1);
+    assert_eq!(waits(&known, &catalogue), [format!("its image {image} is being pulled, 6.2 GB")]);
+    // Both within a second, listed the wrong way round.
+    let done = event(starting.clone(), &pod, "Pulled", &pulled, 2);
+    let done = event(done, &pod, "Pulling", &format!("Pulling image \"{image}\""), 2);
+    assert_eq!(waits(&done, &catalogue), ["its container is being made"]);
+    let failed = event(pulling.clone(), &pod, "BackOff", &format!("Back-off pulling image \"{image}\""), 9);
+    assert_eq!(waits(&failed, &catalogue), [format!("its image {image} could not be pulled, and the node tries again")]);
+    let mount = event(starting, &pod, "FailedMount", "MountVolume.SetUp failed for volume \"pvc-secret\"", 9);
+    assert_eq!(waits(&mount, &catalogue), ["a volume of it can't be mounted yet, and the node tries again"]);
+    let running = failed.change(|event| event["involvedObject"]["name"] = json!("another"));
+    let mut running = event(running, &pod, "Pulling", &format!("Pulling image \"{image}\""), 3);
+    running
+        .items
+        .iter_mut()
+        .filter(|item| item["metadata"]["name"] == pod)
+        .for_each(|item| item["status"]["phase"] = json!("Running"));
+    assert_eq!(waits(&running, &catalogue), [""; 0]);
+}
