@@ -4,6 +4,7 @@
 //! apiserver; only the lookup of a user's token asks the hub, and that is cached.
 
 mod auth;
+pub mod bases;
 pub mod board;
 pub mod events;
 pub mod explain;
@@ -25,12 +26,12 @@ use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use tokio::sync::watch;
 
 use crate::catalogue::Catalogue;
-use crate::domain::base::Base;
 use crate::domain::report::Freshness;
 use crate::domain::snapshot::Snapshot;
 use crate::inventory::Inventory;
 use crate::profiles::offer::Context;
 use crate::spawn::holds::Owner;
+use bases::Bases;
 use events::Streams;
 use holds::Holds;
 use identity::Identities;
@@ -46,9 +47,8 @@ pub struct Service {
     pub holds: Arc<Holds>,
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     pub access: Access,
-    /// What the hub's configuration asked of a pod when it last asked for a form. An open form asks for newer numbers without
-    /// the hub, and must be told of the same pod.
-    pub base: watch::Sender<Option<Base>>,
+    /// What the hub's configuration asked of each server's pod.
+    pub bases: Bases,
     /// Event streams that are open.
     pub streams: Arc<Streams>,
     /// The hub's users.

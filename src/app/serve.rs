@@ -136,7 +136,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), AppError> {
         holds,
         catalogue,
         access,
-        base: watch::Sender::new(None),
+        bases: Default::default(),
         streams: streams.clone(),
         directory: Default::default(),
         prefix,

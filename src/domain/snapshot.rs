@@ -220,7 +220,9 @@ fn sum_kinds(nodes: &[Arc<NodeState>]) -> BTreeMap<String, KindCount> {
         ] {
             *sum = sum.saturating_add(more);
         }
-        count.largest_free = count.largest_free.max(gpu.free);
+        // Of shares one server gets one.
+        let most = if gpu.kind.sharing.is_share() { gpu.free.min(1) } else { gpu.free };
+        count.largest_free = count.largest_free.max(most);
     }
     kinds
 }

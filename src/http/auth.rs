@@ -112,7 +112,7 @@ mod tests {
         let service = Service {
             inventory: crate::inventory::new().1,
             holds: Arc::new(Holds::new(None)),
-            base: watch::Sender::new(None),
+            bases: Default::default(),
             streams: Arc::default(),
             directory: Default::default(),
             catalogue: watch::channel(Arc::new(Catalogue::built_in().expect("a catalogue"))).1,

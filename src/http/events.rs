@@ -25,6 +25,8 @@ use crate::domain::snapshot::Snapshot;
 const PACE: Duration = Duration::from_millis(250);
 /// How often a silent stream shows that it lives, and its user is asked for again.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The event is sent again after so long without a change: a reader sees that it is still so, and its clocks are set.
+const LONGEST_QUIET: Duration = Duration::from_secs(60);
 /// Streams open at once, of all users and of one.
 const MOST: usize = 1_000;
 const MOST_EACH: usize = 50;
@@ -172,7 +174,8 @@ impl Stream {
                     }
                     // Nothing is published when the source is lost.
                     let stale = self.service.inventory.health.freshness().stale;
-                    if self.stale.is_some_and(|said| said != stale) { self.event() } else { Some(Bytes::from_static(b": \n\n")) }
+                    let news = self.stale.is_some_and(|said| said != stale) || self.next.elapsed() >= LONGEST_QUIET;
+                    if news { self.event() } else { Some(Bytes::from_static(b": \n\n")) }
                 }
             };
             if let Some(bytes) = bytes {

@@ -122,7 +122,7 @@ pub async fn explanation(service: web::Data<Service>, request: HttpRequest) -> a
 
 /// Explains a choice over what is served now, for the pod that the hub would make.
 pub fn dry_run(service: &Service, user: &User, server: &str, options: &Value) -> Result<Explanation, Refusal> {
-    let view = service.view_of(&(user.name.clone(), server.to_owned()));
-    let base = service.base.borrow().clone();
-    explain(&view, &service.prefix, (user, server), base.as_ref().unwrap_or(&view.catalogue.base), options)
+    let owner = (user.name.clone(), server.to_owned());
+    let view = service.view_of(&owner);
+    explain(&view, &service.prefix, (user, server), &service.bases.of(&owner, &view.catalogue.base), options)
 }

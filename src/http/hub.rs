@@ -100,10 +100,11 @@ pub async fn profile_list(
 ) -> Result<impl Responder, Problem> {
     admit_hub(&service, &request)?;
     let call: ProfileListCall = read(body).await?;
-    let view = service.view_of(&(call.user.name.clone(), call.server.clone()));
+    let owner = (call.user.name.clone(), call.server.clone());
+    let view = service.view_of(&owner);
     let list = list_profiles(&view, &service.prefix, &call.user, &call.server, &call.base)?;
     let fallback = fallback(&view, &list);
-    service.base.send_if_modified(|last| last.replace(call.base.clone()).as_ref() != Some(&call.base));
+    service.bases.keep(owner, call.base);
     Ok(json(&HubProfileList { list, fallback }))
 }
 

@@ -117,7 +117,7 @@ impl Page<'_> {
             p.age {
                 span #connection role="status" {}
                 span data-part="age" id="age" {
-                    "Numbers from " time datetime=(observed) data-clock="" { (clock(observed)) }
+                    "Numbers from " time datetime=(observed) data-clock="" { (clock(observed)) " UTC" }
                 }
                 a #reload href="" { "Reload" }
             }

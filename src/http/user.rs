@@ -116,9 +116,8 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
         user.groups.clone_from(&person.groups);
     }
     let view = service.view_of(&(user.name.clone(), whose.server.clone()));
-    let base = service.base.borrow().clone();
-    let base = base.as_ref().unwrap_or(&view.catalogue.base);
-    let list = list_profiles(&view, &service.prefix, &user, &whose.server, base);
+    let base = service.bases.of(&(user.name.clone(), whose.server.clone()), &view.catalogue.base);
+    let list = list_profiles(&view, &service.prefix, &user, &whose.server, &base);
     if !as_page {
         let list = list?;
         return Ok(json(&if other.is_some() && caller.admin { list.with_hidden(&view, &user) } else { list }));

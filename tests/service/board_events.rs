@@ -37,7 +37,7 @@ impl Berth {
             holds,
             catalogue: watch::channel(Arc::new(catalogue.clone())).1,
             access,
-            base: watch::Sender::new(None),
+            bases: Default::default(),
             streams: Arc::default(),
             directory: Default::default(),
             prefix: "/services/berth/".into(),

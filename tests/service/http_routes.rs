@@ -39,7 +39,7 @@ pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalo
         holds,
         catalogue,
         access,
-        base: watch::Sender::new(None),
+        bases: Default::default(),
         streams: Arc::default(),
         directory: Default::default(),
         prefix,
@@ -218,11 +218,11 @@ async fn a_default_profile_that_is_not_for_everyone_at_any_time_is_no_fallback()
 async fn an_open_form_gets_newer_numbers_for_the_pod_that_the_hub_would_make() {
     let service = service(Some(&mixed()), Access::Open);
     let availability = |list: Value| list["profiles"][1]["berth"]["availability"].clone();
-    assert_eq!(availability(get(&service, "/profiles", None).await.json()), "now");
+    assert_eq!(availability(get(&service, "/profiles?user=ada", None).await.json()), "now");
     let mut call = ada();
     call["base"]["requests"] = json!({"cpu": "15"});
     assert_eq!(availability(post(&service, LIST, None, call).await.json()), "never");
-    assert_eq!(availability(get(&service, "/services/berth/profiles", None).await.json()), "never");
+    assert_eq!(availability(get(&service, "/services/berth/profiles?user=ada", None).await.json()), "never");
 }
 
 #[actix_web::test]

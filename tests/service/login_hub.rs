@@ -140,7 +140,7 @@ pub fn berth(hub: &Hub, base_url: &str, token: &str) -> web::Data<Service> {
         holds,
         catalogue,
         access,
-        base: watch::Sender::new(None),
+        bases: Default::default(),
         streams: Arc::default(),
         directory: Default::default(),
         prefix,

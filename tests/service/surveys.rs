@@ -1,11 +1,13 @@
 //! What a form needs to know of each choice before it is made.
 
 use berth::domain::base::Base;
+use berth::http::Access;
 use berth::http::hub::list_profiles;
 use berth::profiles::User;
 use serde_json::{Value, json};
 
 use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
+use crate::http_routes::{LIST, get, post, service_with};
 
 const PROFILE: &str =
     "profiles:\n- {slug: gpu, title: GPU, image: ml-gpu, gpu: {counts: [1, 2, 4]}, whenFull: wait, waitUpTo: 90s}\n";
@@ -115,4 +117,19 @@ fn what_would_be_refused_cannot_be_picked() {
 #[test]
 fn a_profile_without_a_gpu_has_no_kinds_to_survey() {
     assert_eq!(block(&mixed(), "")["choices"], json!({}));
+}
+
+#[actix_web::test]
+async fn nobody_is_judged_by_what_the_hub_mounts_for_somebody_else() {
+    let mut cluster = mixed().claim("claim-alice", "Pending").change(|claim| claim["spec"] = json!({"storageClassName": "slow"}));
+    cluster.items.push(json!({"kind": "StorageClass", "metadata": {"name": "slow"}, "volumeBindingMode": "Immediate"}));
+    let config = "profiles: [{slug: gpu, title: GPU, image: ml-gpu, gpu: {}}]\nvolumes: []";
+    let service = service_with(Some(&cluster), Access::Open, catalogue(config));
+    let call = json!({"user": {"name": "alice"}, "server": "", "base": {"claims": ["claim-alice"]}});
+    assert_eq!(post(&service, LIST, None, call).await.json()["profiles"][0]["berth"]["availability"], "starting");
+    for (user, expected) in [("alice", "starting"), ("bob", "now")] {
+        let answer = get(&service, &format!("/profiles?user={user}"), None).await;
+        assert_eq!(answer.json()["profiles"][0]["berth"]["availability"], expected, "{user}");
+        assert_eq!(answer.text.contains("claim-alice"), user == "alice");
+    }
 }

@@ -7,6 +7,7 @@
   const connection = document.getElementById("connection");
   const AT_MOST_EVERY = 1000; // ms between two fetches
   const LONGEST_PAUSE = 60000;
+  const RETRY = 5000;
   let source = null;
   let pause = 2000;
   let wanted = false; // something changed since the last fetch
@@ -83,10 +84,13 @@
       lastFetch = Date.now();
       try {
         const answer = await fetch(location.pathname, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(15000) });
+        if (answer.status >= 500) throw new Error(`status ${answer.status}`);
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (!swap(page)) say("lost", "You are logged out, or may no longer see this. Reload the page.");
+        else if (source.readyState === EventSource.OPEN) say("live", "Live");
       } catch {
-        say("lost", "The numbers could not be renewed.");
+        say("lost", "The numbers could not be renewed, trying again.");
+        setTimeout(refresh, RETRY);
       }
     }
     busy = false;

@@ -33,6 +33,9 @@ pub fn kinds(snapshot: &Snapshot, admin: bool) -> Markup {
                     } }
                     tbody { @for count in &snapshot.kinds { (kind_row(count)) } }
                 }
+                @if snapshot.kinds.iter().any(|count| count.pending > 0) {
+                    p.faint { "Waiting: what servers without a node ask for. One that would take several kinds counts for each of them." }
+                }
             }
             @if admin && !snapshot.unclassified.is_empty() {
                 p.warning {
