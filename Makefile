@@ -1,8 +1,9 @@
 # `make` alone lists what there is.
 PORT ?= 8080
 MANAGE_PORT ?= 9090
+GPU_NODES ?= 12
 
-.PHONY: help try demo test fmt schema chart
+.PHONY: help try demo pictures test fmt schema chart
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1  /p' $(MAKEFILE_LIST)
@@ -10,7 +11,7 @@ help:
 try: ## serve a recorded cluster on 127.0.0.1, without any cluster or hub; needs only Rust
 	cargo build --locked
 	@echo
-	@echo 'Berth serves a recorded cluster of 12 nodes. Open http://127.0.0.1:$(PORT)/profiles or, in another terminal:'
+	@echo 'Berth serves a recorded cluster of 12 nodes. Open http://127.0.0.1:$(PORT)/ and /profiles or, in another terminal:'
 	@echo
 	@echo '  curl -s http://127.0.0.1:$(PORT)/api/v1/gpus'
 	@echo '      the GPUs by kind and node: 4 of 16 A100 80 GB are free, 1 of 6 L4, 5 of 8 shares of a T4, no H100'
@@ -23,7 +24,12 @@ try: ## serve a recorded cluster on 127.0.0.1, without any cluster or hub; needs
 demo: ## the real hub over a real control plane with simulated GPU nodes, until Ctrl-C
 	cargo build --release --locked
 	"$$(python3 tests/python_environment.py)" tests/cluster/tools.py
-	"$$(python3 tests/python_environment.py)" tests/cluster/demo.py
+	"$$(python3 tests/python_environment.py)" tests/cluster/demo.py --gpu-nodes $(GPU_NODES)
+
+pictures: ## take the pictures of README.md in the demo; needs Chromium
+	cargo build --release --locked
+	"$$(python3 tests/python_environment.py)" tests/cluster/tools.py
+	"$$(python3 tests/python_environment.py)" tests/cluster/demo.py --pictures tests/data
 
 test: ## every check, from a bare clone; installs what it needs into the cache
 	python3 tests/run.py

@@ -50,7 +50,7 @@ fn unschedulable(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Ca
         reasons.push(in_use(server, snapshot, &is_wanted));
         let ahead = queue.ahead(server, &usable);
         reasons.push(match ahead {
-            0 => format!("no request is ahead of {whose}"),
+            0 => format!("no other request of this hub is ahead of {whose}"),
             1 => format!("1 request is ahead of {whose}"),
             n => format!("{n} requests are ahead of {whose}"),
         });

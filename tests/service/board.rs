@@ -234,7 +234,7 @@ async fn a_long_queue_is_told_in_part_and_stays_quick() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!((page.text.matches("ahead of this one").count(), page.text.matches("class=\"waiting\"").count()), (50, 500));
     assert!(
-        page.text.contains("No request is ahead of this one.") && page.text.contains("49 requests are ahead"),
+        page.text.contains("No other request of this hub is ahead of this one.") && page.text.contains("49 requests are ahead"),
         "in their order"
     );
 }
