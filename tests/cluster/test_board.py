@@ -152,15 +152,19 @@ def test_an_image_that_is_pulled_is_named(guest: Guest) -> None:
     guest.kube.create(pod)
     try:
         eventually(lambda: "Its container is being made." in own(browser), "the pod is seen", 10)
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         event = {
             "apiVersion": "v1", "kind": "Event", "metadata": {"name": f"{name}.1", "namespace": NAMESPACE},
             "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": name},
             "type": "Normal", "reason": "Pulling", "message": f'Pulling image "{image}"',
-            "source": {"component": "kubelet"},
+            "source": {"component": "kubelet"}, "count": 1,
+            # As a kubelet writes them: KubeSpawner of every hub here sorts by them.
+            "firstTimestamp": moment, "lastTimestamp": moment,
         }  # fmt: skip
         guest.kube.create(event)
         eventually(lambda: f"Its image {image} is being pulled." in own(browser), "the event is told", 10)
     finally:
+        guest.kube.delete("Event", f"{name}.1", NAMESPACE)
         pods.remove(guest.kube, name, NAMESPACE)
 
 
