@@ -181,6 +181,8 @@ def test_the_keyboard_is_enough(guest: Guest, form: Form) -> None:
     expect(form.card("gpu").option("gpus")).to_be_focused()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="the board")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Start")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url("**/user/ada/**")

@@ -204,6 +204,8 @@ class ControlPlane:
             f"--secure-port={self._ports['controller']}", f"--cert-dir={self.folder / 'controller'}",
             f"--service-account-private-key-file={self.folder / 'sa.key'}", f"--root-ca-file={self.ca}",
             "--use-service-account-credentials", "--leader-elect=false",
+            # On a busy machine KWOK's heartbeats come late, and a node that blinks is in no test's plan.
+            "--node-monitor-grace-period=30m",
         ], self.logs)  # fmt: skip
 
     def _scheduler(self) -> Program:

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import pods
 import pytest
-from browser import Outcome
+from browser import Browser, Outcome
 from faults import FaultGuest, FaultyWorld, follow, press_at_once, start_unseen
 from hub import NAMESPACE
 from rest import RestUser
@@ -44,6 +44,11 @@ def own_pods(guest: Guest, user: str = "tariq") -> list[str]:
     return [each["name"] for each in found if each.get("annotations", {}).get(f"{HUB_KEY}/username") == user]
 
 
+def until_nothing_in_use(browser: Browser, server: str) -> None:
+    """A stopped server counts no more, as soon as Berth has seen its pod go too."""
+    eventually(lambda: "in use:" not in browser.form(server).profile("gpu").text, "nothing is in use", 10)
+
+
 def test_a_second_server_is_refused_until_the_first_is_stopped(faulty: FaultyWorld, fault_guest: FaultGuest) -> None:
     browser = fault_guest.browser("tariq")
     form = browser.form()
@@ -57,7 +62,8 @@ def test_a_second_server_is_refused_until_the_first_is_stopped(faulty: FaultyWor
     faulty.row("a server beyond the user's limit", outcome.page, over_limit(1, 1, "1 by your default server"))
     assert start_unseen(browser, "cpu", "second").ready, "what needs no GPU goes on"
     browser.stop()
-    assert start_unseen(browser, "gpu", "third").ready, "a stopped server counts no more"
+    until_nothing_in_use(browser, "third")
+    assert start_unseen(browser, "gpu", "third").ready
 
 
 def test_a_group_has_a_limit_of_its_own_and_named_servers_add_up(fault_guest: FaultGuest) -> None:
@@ -86,6 +92,7 @@ def test_a_server_that_waits_for_a_gpu_counts(fault_guest: FaultGuest) -> None:
     outcome = start_unseen(browser, "gpu", "second")
     assert_refused(fault_guest, outcome, over_limit(1, 1, "1 by your default server"), 1)
     browser.stop()
+    until_nothing_in_use(browser, "second")
     assert start_unseen(browser, "gpu", "second").ready
 
 
