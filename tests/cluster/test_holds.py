@@ -18,6 +18,7 @@ from typing import Any
 
 import manifests
 import nodes
+import pods
 import pytest
 from berth import Berth
 from faults import FaultGuest, FaultyWorld, follow, press_at_once, start_unseen
@@ -163,7 +164,12 @@ def test_with_a_profile_that_waits_both_get_a_pod_and_one_of_them_the_hope(
         first = next(user for user, future in followed.items() if future in done)
         second = next(user for user in followed if user != first)
         assert followed[first].result().ready
-        eventually(lambda: "Insufficient nvidia.com/gpu" in " ".join(told[second]), "the page says that it waits")
+        fault_guest.kube.wait_until(
+            "Pod", f"jupyter-{second}", lambda pod: "Insufficient nvidia.com/gpu" in (pods.refuse_reason(pod) or ""),
+            "waits for its GPU", namespace=NAMESPACE,
+        )  # fmt: skip
+        # Events of one reason are merged and keep the first message, which may be of a scheduler that has just begun.
+        eventually(lambda: "[Warning]" in " ".join(told[second]), "the page says that it waits")
         browsers[first].stop()
         assert followed[second].result().ready
 
