@@ -8,7 +8,7 @@ use super::survey::KindState;
 use crate::catalogue::{Catalogue, GpuRequest, SharedCodeUse};
 use crate::domain::fit::Availability;
 use crate::domain::node::NodeState;
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{KindCount, Snapshot};
 
 /// The choice that leaves the kind open.
 pub const ANY_KIND: &str = "any";
@@ -52,7 +52,7 @@ pub fn options(
         }
     };
     if let Some(gpu) = &request.profile.gpu {
-        offer("gpu-kind", "GPU", kinds(request, gpu, snapshot));
+        offer("gpu-kind", "GPU", kinds(states));
         offer("gpus", "Number of GPUs", counts(gpu, states));
         if node_choice {
             offer("node", "Node", nodes(request, gpu, snapshot));
@@ -70,23 +70,13 @@ pub fn options(
     options
 }
 
-fn kinds(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Choice> {
-    let kinds: Vec<(String, String, u64, u64)> = allowed_kinds(gpu, request, snapshot)
-        .map(|count| {
-            let (free, total) = match request.node.and_then(|name| snapshot.node(name)) {
-                Some(node) => numbers(node, &|id| id == count.kind.id),
-                None => (count.free, count.total),
-            };
-            (count.kind.id.clone(), count.kind.display_name(), free, total)
-        })
-        .collect();
+/// The kinds of the survey, the one that leaves it open first.
+fn kinds(states: &BTreeMap<String, KindState>) -> Vec<Choice> {
+    let (open, kinds): (Vec<_>, Vec<_>) = states.iter().partition(|(id, _)| *id == ANY_KIND);
     if kinds.len() < 2 {
         return Vec::new();
     }
-    let (free, total) = kinds.iter().fold((0, 0), |(f, t), (_, _, free, total)| (f + free, t + total));
-    let mut choices = vec![Choice::new(ANY_KIND, format!("Any, {free} of {total} free"))];
-    choices.extend(kinds.into_iter().map(|(id, name, free, total)| Choice::new(id, format!("{name}, {free} of {total} free"))));
-    choices
+    open.into_iter().chain(kinds).map(|(id, kind)| Choice::new(id, &kind.state.text)).collect()
 }
 
 /// Counts that some node could serve and the user may hold. What can never be is not offered.
@@ -121,8 +111,13 @@ pub fn gpu_nodes<'a>(request: &Request<'_>, gpu: &GpuRequest, snapshot: &'a Snap
     nodes
 }
 
+/// Free and total of a kind: on one node, or over all.
+pub fn kind_numbers(count: &KindCount, node: Option<&NodeState>) -> (u64, u64) {
+    node.map_or((count.free, count.total), |node| numbers(node, &|id| id == count.kind.id))
+}
+
 /// Free and total on a node, over the kinds that `wanted` names.
 pub fn numbers(node: &NodeState, wanted: &dyn Fn(&str) -> bool) -> (u64, u64) {
     let ours = node.gpus.iter().filter(|gpu| wanted(&gpu.kind.id));
-    ours.fold((0, 0), |(free, total), gpu| (free + gpu.free, total + gpu.total))
+    ours.fold((0, 0), |(free, total), gpu| (gpu.free.saturating_add(free), gpu.total.saturating_add(total)))
 }

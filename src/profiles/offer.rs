@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::User;
-use super::choices::{OptionOffer, gpu_nodes, options};
+use super::choices::{OptionOffer, gpu_nodes, kind_numbers, options};
 use super::limits::Allowance;
 use super::plan::{Request, allowed_kinds, default_count, plan};
 use super::refusal::Refusal;
@@ -192,7 +192,9 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
         choices = survey(&asked, node_choice, allowance, snapshot, base, context.catalogue);
         profile_options = option_map(options(&asked, node_choice, &choices, snapshot, context.catalogue));
     }
-    let (free, total) = kinds.iter().fold((0, 0), |(f, t), kind| (f + kind.free, t + kind.total));
+    let (free, total) = kinds
+        .iter()
+        .fold((0_u64, 0_u64), |(free, total), kind| (free.saturating_add(kind.free), total.saturating_add(kind.total)));
     let details = Details {
         title,
         description: profile.description.clone(),
@@ -227,8 +229,7 @@ fn kind_details(request: &Request<'_>, snapshot: &Snapshot) -> Vec<KindDetails> 
     let node = request.node.and_then(|name| snapshot.node(name));
     allowed_kinds(gpu, request, snapshot)
         .map(|count| {
-            let on_node = |node| super::choices::numbers(node, &|id| id == count.kind.id);
-            let (free, total) = node.map_or((count.free, count.total), |node| on_node(node));
+            let (free, total) = kind_numbers(count, node.map(|node| node.as_ref()));
             KindDetails {
                 id: count.kind.id.clone(),
                 name: count.kind.display_name(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::choices::{ANY_KIND, MOST_NODES, gpu_nodes, numbers};
+use super::choices::{ANY_KIND, MOST_NODES, gpu_nodes, kind_numbers, numbers};
 use super::limits::Allowance;
 use super::plan::{Plan, Request, allowed_kinds, assess_within, has_kind, plans};
 use crate::catalogue::{Catalogue, Profile, WhenFull};
@@ -150,10 +150,7 @@ pub fn survey(
         let is_it = |id: &str| id == kind.kind.id;
         let here = |node: &&Arc<NodeState>| request.node.is_none_or(|name| node.name() == name) && has_kind(node, &kind.kind.id);
         let nodes: Vec<Arc<NodeState>> = snapshot.gpu_nodes.iter().filter(here).cloned().collect();
-        let (free, total) = match (request.node, nodes.first()) {
-            (Some(_), Some(node)) => numbers(node, &is_it),
-            _ => (kind.free, kind.total),
-        };
+        let (free, total) = kind_numbers(kind, request.node.and_then(|_| nodes.first()).map(|node| node.as_ref()));
         (all_free, all) = (all_free.saturating_add(free), all.saturating_add(total));
         // A pin is to a node that exists.
         let grows = |growth: &&Growth| request.node.is_none() && growth.pool.kind.id == kind.kind.id;

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import pods
 from berth import Berth
 from control_plane import ControlPlane
 from hub import NAMESPACE, BerthAddress, Hub, give_rights
+from pictures import find_chromium
 from storage import create_claims
 from timings import Timings
 from visitor import Visitor
@@ -39,7 +39,6 @@ NODES = (
     nodes.NodeSpec(T4, nodes.T4, 1, replicas=4, cpu="32", memory="128Gi"),
     nodes.NodeSpec("cpu-1", cpu="32", memory="256Gi"),
 )
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 LOGS = pytest.StashKey[Path]()
 
 
@@ -90,10 +89,8 @@ def guest(world: World) -> Iterator[Guest]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    assert found, f"there is none of {', '.join(CHROMIUMS)}"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -10,14 +10,19 @@ from playwright.sync_api import Browser, Page, sync_playwright
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 
-def take(hub: str, folder: Path) -> None:
-    """Write `spawn-page.png` and `board.png`."""
+def find_chromium() -> str:
+    """The first of them that this machine has."""
     found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if not found:
-        raise SystemExit(f"the pictures need one of {', '.join(CHROMIUMS)}")
+        raise FileNotFoundError(f"there is none of {', '.join(CHROMIUMS)}")
+    return found
+
+
+def take(hub: str, folder: Path) -> None:
+    """Write `spawn-page.png` and `board.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         page = _log_in(chromium, hub, "ada")
         page.goto(f"{hub}/hub/spawn/ada")
         page.locator("#profile-item-gpu").check()

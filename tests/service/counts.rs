@@ -222,7 +222,9 @@ fn absurd_numbers_do_not_stop_the_count() {
             p["spec"]["containers"][0]["resources"]["limits"][GPU] = json!(most);
         });
     }
+    let another = huge("d").change(|n| n["metadata"]["labels"]["nvidia.com/gpu.product"] = json!("NVIDIA-L4"));
     let count = only_kind(&cluster.clone().pod("x/d", "", 1));
+    cluster.items.extend(another.items);
     assert_eq!((count.total, count.pending), (u64::MAX, u64::MAX));
     berth::http::hub::list_profiles(&cluster.view(&catalogue("")), "", &Default::default(), "", &Default::default())
         .expect("a list");

@@ -196,6 +196,24 @@ async fn a_hold_without_a_pod_ends_after_a_minute() {
 }
 
 #[actix_web::test]
+async fn a_promise_counts_towards_the_limit_beside_the_old_pod_of_the_same_server() {
+    let old = Cluster::default().gpu_node("gpu-a", A100, 81920, 8).pod("jupyterhub/jupyter-ada", "gpu-a", 1).change(|pod| {
+        pod["metadata"]["annotations"] = json!({"hub.jupyter.org/username": "ada", "hub.jupyter.org/servername": ""});
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    });
+    let config = "profiles: [{slug: gpu, title: G, image: ml-gpu, gpu: {counts: [1, 2]}}]\nvolumes: []\nlimits: {gpusPerUser: 2}";
+    let service = service_with(Some(&old), berth::http::Access::Open, catalogue(config));
+    let ask = |server: &'static str, gpus: &'static str| {
+        let options = json!({"profile": "gpu", "gpus": gpus});
+        post(&service, SPAWN, None, json!({"user": {"name": "ada"}, "server": server, "base": {}, "options": options}))
+    };
+    assert_eq!(ask("", "2").await.status.as_u16(), 200, "its own old pod is not in its way");
+    let refused = ask("b", "1").await;
+    assert_eq!((refused.status.as_u16(), refused.json()["reason"].clone()), (403, json!("over-limit")));
+    assert!(refused.text.contains("in use: 2 by your default server"), "{}", refused.text);
+}
+
+#[actix_web::test]
 async fn every_snapshot_that_is_served_has_a_higher_generation() {
     let service = open(&Cluster::default().gpu_node("gpu-a", A100, 81920, 4));
     let mut last = service.holds.snapshot().expect("a snapshot").generation;

@@ -106,6 +106,14 @@ fn a_node_with_the_image_comes_before_a_tighter_one() {
 }
 
 #[test]
+fn of_two_equal_nodes_the_one_with_fewer_promises_comes_first() {
+    let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 3).gpu_node("gpu-b", A100, 81920, 2);
+    let cluster = cluster.pod("x/next", "", 1).change(|pod| pod["status"] = json!({"nominatedNodeName": "gpu-a"}));
+    let preferred = patched(&cluster, "", json!({"profile": "gpu"}))["node_affinity_preferred"].clone();
+    assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["gpu-b"]));
+}
+
+#[test]
 fn cpu_and_memory_are_numbers_and_come_in_pairs() {
     let patch = patched(&mixed(), "", json!({"profile": "gpu"}));
     assert_eq!((&patch["cpu_guarantee"], &patch["cpu_limit"]), (&json!(2.0), &json!(8.0)));
