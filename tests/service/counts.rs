@@ -222,7 +222,8 @@ fn absurd_numbers_do_not_stop_the_count() {
             p["spec"]["containers"][0]["resources"]["limits"][GPU] = json!(most);
         });
     }
-    let another = huge("d").change(|n| n["metadata"]["labels"]["nvidia.com/gpu.product"] = json!("NVIDIA-L4"));
+    // Without the number of cards it is not taken for a mixture, so these are two kinds.
+    let another = huge("d").change(|n| n["metadata"]["labels"] = json!({"nvidia.com/gpu.product": "NVIDIA-L4"}));
     let count = only_kind(&cluster.clone().pod("x/d", "", 1));
     cluster.items.extend(another.items);
     assert_eq!((count.total, count.pending), (u64::MAX, u64::MAX));
