@@ -73,7 +73,7 @@ def until_t4(berth: Berth, token: str, deadline: float = 10.0, **wanted: int) ->
 
 @contextmanager
 def sampled(berth: Berth, token: str) -> Iterator[list[dict[str, int]]]:
-    """All that /api/v1/gpus says meanwhile, as fast as it can be asked."""
+    """All that /api/v1/gpus says meanwhile, as fast as it can be asked; at the end once more."""
     done, rows = threading.Event(), [t4(berth, token)]
 
     def look() -> None:
@@ -87,6 +87,7 @@ def sampled(berth: Berth, token: str) -> Iterator[list[dict[str, int]]]:
         finally:
             done.set()
         looking.result()
+        rows.append(t4(berth, token))
 
 
 @contextmanager
