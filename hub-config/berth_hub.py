@@ -33,7 +33,7 @@ from tornado import web
 from tornado.httpclient import HTTPRequest, HTTPResponse
 from tornado.log import app_log  # JupyterHub makes it part of its own log
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
-from traitlets.config import Config
+from traitlets.config import Config, LazyConfigValue
 
 try:
     from jupyterhub.spawner import SpawnException
@@ -76,12 +76,16 @@ def configure(
         for name in ("options_form", "profile_form_template"):
             if name in section:
                 app_log.error("Berth: %s is set, so users do not see Berth's form: take it out", name)
-    paths = c.KubeSpawner.additional_profile_form_template_paths
-    if isinstance(paths, str | tuple | list):
-        paths = [paths] if isinstance(paths, str) else paths
-        c.KubeSpawner.additional_profile_form_template_paths = [*paths, template_dir]
-    else:  # nothing was set: traitlets adds to the default
-        paths.append(template_dir)
+    _add_path(c.KubeSpawner, "additional_profile_form_template_paths", template_dir)
+    _add_path(c.JupyterHub, "template_paths", template_dir)
+
+
+def _add_path(section: Config, name: str, path: str) -> None:
+    """Behind the site's own. The stock templates are searched last, and not found where these have one of that name."""
+    paths = section[name]
+    if isinstance(paths, LazyConfigValue):  # nothing was set, or only added to what is empty by itself
+        paths = paths.get_value([])
+    section[name] = [*([paths] if isinstance(paths, str) else paths), path]
 
 
 class _Berth:

@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod pages;
 pub mod people;
 pub mod problem;
+pub mod servers;
 mod session;
 pub mod user;
 
@@ -115,6 +116,7 @@ pub fn configure(config: &mut web::ServiceConfig, service: web::Data<Service>) {
         config.service(resource(&format!("{place}/"), web::get().to(board::board)));
         config.service(resource(&format!("{place}/static/{{name}}"), web::get().to(pages::file)));
         config.service(resource(&format!("{place}/api/v1/gpus/events"), web::get().to(events::events)));
+        config.service(resource(&format!("{place}/api/v1/servers"), web::get().to(servers::servers)));
         config.service(resource(&format!("{place}/api/v1/explain"), web::get().to(explain::explanation)));
         config.service(resource(&format!("{place}/profiles"), web::get().to(user::profiles)));
         config.service(resource(&format!("{place}/api/v1/gpus"), web::get().to(user::gpus)));

@@ -20,7 +20,7 @@ use super::{AppError, DEFAULT_PREFIX, install_crypto, read};
 use crate::catalogue::Catalogue;
 use crate::http::events::Streams;
 use crate::http::holds::Holds;
-use crate::http::identity::Identities;
+use crate::http::identity::{Identities, KEEP_KNOWN};
 use crate::http::login::Login;
 use crate::http::manage::{self, Stopping};
 use crate::http::{self, Access, Service};
@@ -193,7 +193,7 @@ fn token_access(hub: HubSettings, token_file: Option<PathBuf>) -> Result<Access,
         None => watch::channel(hub.token.ok_or(AppError::NoToken)?).1,
     };
     install_crypto();
-    let identities = Identities::new(&hub.api_url).map_err(|error| AppError::Setup(error.to_string()))?;
+    let identities = Identities::new(&hub.api_url, KEEP_KNOWN).map_err(|error| AppError::Setup(error.to_string()))?;
     Ok(Access::Tokens { hub: token, identities, login: hub.login })
 }
 

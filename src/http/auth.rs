@@ -94,6 +94,7 @@ fn token(request: &HttpRequest) -> Option<&str> {
 #[allow(clippy::expect_used, reason = "a test may stop at the first thing that is not as it says")]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use actix_web::test::TestRequest;
     use tokio::sync::watch;
@@ -108,7 +109,7 @@ mod tests {
     async fn cookies_and_the_way_to_the_log_in_are_for_get_below_the_prefix() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let login = Login { client_id: "service-berth".into(), base_url: "/".into() };
-        let identities = Identities::new("http://127.0.0.1:1/hub/api").expect("a client");
+        let identities = Identities::new("http://127.0.0.1:1/hub/api", Duration::ZERO).expect("a client");
         let service = Service {
             inventory: crate::inventory::new().1,
             holds: Arc::new(Holds::new(None)),

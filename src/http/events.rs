@@ -1,7 +1,7 @@
 //! The event stream: the numbers of `GET /api/v1/gpus` once at the start, and again after each change.
 //!
-//! A stream ends when its client goes, when Berth stops, and when its user may no longer look: he is asked for again while
-//! it is open, as with every other request.
+//! A stream ends when its client goes, when Berth stops, and when its user may no longer look: the hub is asked again when
+//! its last answer is too old for any other request.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -23,10 +23,12 @@ use crate::domain::snapshot::Snapshot;
 
 /// Between two events of a stream at least.
 const PACE: Duration = Duration::from_millis(250);
-/// How often a silent stream shows that it lives, and its user is asked for again.
+/// How often a silent stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The event is sent again after so long without a change: a reader sees that it is still so, and its clocks are set.
 const LONGEST_QUIET: Duration = Duration::from_secs(60);
+/// After an answer of the hub has lapsed; between two questions about one user at least.
+const GRACE: Duration = Duration::from_millis(100);
 /// Streams open at once, of all users and of one.
 const MOST: usize = 1_000;
 const MOST_EACH: usize = 50;
@@ -110,10 +112,10 @@ fn yes() -> bool {
     )
 )]
 pub async fn events(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<HttpResponse> {
-    let user = admit_user(&service, &request).await?.user;
+    let identity = admit_user(&service, &request).await?;
     let wanted = web::Query::<Wanted>::from_query(request.query_string())
         .map_err(|error| Problem::new(400, "malformed", format!("The query is not understood: {error}. It takes nodes.")))?;
-    let place = service.streams.enter(&user.name)?;
+    let place = service.streams.enter(&identity.user.name)?;
     let changes = service.holds.changes();
     let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,7 +123,7 @@ pub async fn events(service: web::Data<Service>, request: HttpRequest) -> actix_
     let stream = Stream {
         service,
         request,
-        user: user.name,
+        admitted: identity.until.into(),
         nodes: wanted.nodes,
         changes,
         closing,
@@ -140,7 +142,8 @@ pub async fn events(service: web::Data<Service>, request: HttpRequest) -> actix_
 struct Stream {
     service: web::Data<Service>,
     request: HttpRequest,
-    user: String,
+    /// Until then the user may look.
+    admitted: Instant,
     nodes: bool,
     changes: watch::Receiver<Option<Arc<Snapshot>>>,
     closing: watch::Receiver<bool>,
@@ -158,6 +161,7 @@ struct Stream {
 enum Turn {
     Change,
     Heartbeat,
+    Admission,
     End,
 }
 
@@ -167,11 +171,12 @@ impl Stream {
             let bytes = match self.turn().await {
                 Turn::End => return None,
                 Turn::Change => self.event(),
+                Turn::Admission => {
+                    let identity = admit_user(&self.service, &self.request).await.ok()?;
+                    self.admitted = Instant::from(identity.until).max(Instant::now());
+                    None
+                }
                 Turn::Heartbeat => {
-                    let admitted = admit_user(&self.service, &self.request).await;
-                    if !admitted.is_ok_and(|identity| identity.user.name == self.user) {
-                        return None;
-                    }
                     // Nothing is published when the source is lost.
                     let stale = self.service.inventory.health.freshness().stale;
                     let news = self.stale.is_some_and(|said| said != stale) || self.next.elapsed() >= LONGEST_QUIET;
@@ -185,7 +190,7 @@ impl Stream {
     }
 
     async fn turn(&mut self) -> Turn {
-        let (changes, changed, next) = (&mut self.changes, &mut self.changed, self.next);
+        let (changes, changed, next, admitted) = (&mut self.changes, &mut self.changed, self.next, self.admitted);
         let change = async {
             if !*changed {
                 changes.changed().await?;
@@ -198,6 +203,7 @@ impl Stream {
         tokio::select! {
             biased;
             _ = self.closing.wait_for(|closing| *closing) => Turn::End,
+            () = tokio::time::sleep_until(admitted + GRACE) => Turn::Admission,
             _ = self.heartbeat.tick() => Turn::Heartbeat,
             changed = change => if changed.is_ok() { Turn::Change } else { Turn::End },
         }

@@ -14,7 +14,8 @@ use tracing::warn;
 
 use crate::profiles::User;
 
-const KEEP_KNOWN: Duration = Duration::from_secs(60);
+/// How long a user stays admitted after the hub has said so.
+pub const KEEP_KNOWN: Duration = Duration::from_secs(60);
 const KEEP_FAILED: Duration = Duration::from_secs(5);
 /// Tokens remembered at most; the least used go first.
 const MOST_TOKENS: u64 = 10_000;
@@ -24,12 +25,15 @@ const HUB_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub user: User,
+    /// From then on the hub is asked again.
+    pub until: Instant,
 }
 
 impl Identity {
     /// Who everybody is without authentication.
     pub fn anyone() -> Self {
-        Self { user: User { name: "anyone".to_owned(), groups: Vec::new(), admin: true } }
+        let user = User { name: "anyone".to_owned(), groups: Vec::new(), admin: true };
+        Self { user, until: Instant::now() + KEEP_KNOWN }
     }
 }
 
@@ -59,8 +63,21 @@ struct Owner {
     session_id: Option<String>,
 }
 
-impl Owner {
+/// What the hub has said, and until when that holds.
+#[derive(Debug)]
+struct Known {
+    owner: Owner,
+    until: Instant,
+}
+
+impl Known {
     fn admit(&self) -> Result<Identity, IdentityError> {
+        Ok(Identity { user: self.owner.admit()?, until: self.until })
+    }
+}
+
+impl Owner {
+    fn admit(&self) -> Result<User, IdentityError> {
         if self.kind != "user" {
             return Err(IdentityError::NotAUser);
         }
@@ -68,7 +85,7 @@ impl Owner {
         if !self.scopes.iter().any(may_access) {
             return Err(IdentityError::NoScope);
         }
-        Ok(Identity { user: User { name: self.name.clone(), groups: self.groups.clone(), admin: self.admin } })
+        Ok(User { name: self.name.clone(), groups: self.groups.clone(), admin: self.admin })
     }
 
     /// Whether the browser is still in the hub session of this token.
@@ -78,53 +95,50 @@ impl Owner {
     }
 }
 
-type Answer = Result<Arc<Owner>, IdentityError>;
+type Answer = Result<Arc<Known>, IdentityError>;
 
 #[derive(Debug)]
 pub struct Identities {
     client: reqwest::Client,
     /// The hub's API, such as `http://hub:8081/hub/api`.
     api: String,
+    keep_known: Duration,
     answers: Cache<String, Answer>,
 }
 
 struct ByOutcome;
 
 impl Expiry<String, Answer> for ByOutcome {
-    fn expire_after_create(&self, _: &String, answer: &Answer, _: Instant) -> Option<Duration> {
-        Some(if answer.is_ok() { KEEP_KNOWN } else { KEEP_FAILED })
+    fn expire_after_create(&self, _: &String, answer: &Answer, now: Instant) -> Option<Duration> {
+        Some(answer.as_ref().map_or(KEEP_FAILED, |known| known.until.saturating_duration_since(now)))
     }
 }
 
 impl Identities {
-    pub fn new(api: &str) -> Result<Self, reqwest::Error> {
+    /// `keep_known`: how long an answer of the hub holds.
+    pub fn new(api: &str, keep_known: Duration) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().timeout(HUB_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
         let answers = Cache::builder().max_capacity(MOST_TOKENS).expire_after(ByOutcome).build();
-        Ok(Self { client, api: api.trim_end_matches('/').to_owned(), answers })
-    }
-
-    /// Forgets what the hub has said.
-    pub fn forget(&self) {
-        self.answers.invalidate_all();
+        Ok(Self { client, api: api.trim_end_matches('/').to_owned(), keep_known, answers })
     }
 
     /// The user behind a token.
     pub async fn resolve(&self, token: &str) -> Result<Identity, IdentityError> {
-        self.owner(token).await?.admit()
+        self.known(token).await?.admit()
     }
 
     /// The user behind the token of a log-in, as long as the browser is in the hub session in which he logged in. The hub
     /// takes that cookie away at log-out, so a log-out is seen before the token is asked about again.
     pub async fn resolve_session(&self, token: &str, hub_sessions: &[String]) -> Result<Identity, IdentityError> {
-        match self.owner(token).await {
-            Ok(owner) if owner.is_in(hub_sessions) => owner.admit(),
+        match self.known(token).await {
+            Ok(known) if known.owner.is_in(hub_sessions) => known.admit(),
             Ok(_) | Err(IdentityError::Invalid) => Err(IdentityError::LoggedOut),
             Err(error) => Err(error),
         }
     }
 
     /// One lookup per token is in flight at a time.
-    async fn owner(&self, token: &str) -> Answer {
+    async fn known(&self, token: &str) -> Answer {
         self.answers.get_with_by_ref(token, self.ask(token)).await
     }
 
@@ -141,9 +155,10 @@ impl Identities {
     }
 
     async fn ask(&self, token: &str) -> Answer {
+        let until = Instant::now() + self.keep_known;
         let response = self.get("/user", token, "application/json").await?;
         match response.status().as_u16() {
-            200 => response.json().await.map(Arc::new).map_err(unreachable),
+            200 => response.json().await.map(|owner| Arc::new(Known { owner, until })).map_err(unreachable),
             401 | 403 => Err(IdentityError::Invalid),
             status => {
                 warn!(status, "the hub gave no answer about a user");

@@ -12,12 +12,15 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::problem::Problem;
-use super::{events, explain, hub, login, user};
+use super::{events, explain, hub, login, servers, user};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Berth", description = "Which GPUs are free now, as JupyterHub profiles, and the pod settings of a choice."),
-    paths(hub::profile_list, hub::spawn_options, user::profiles, user::gpus, events::events, explain::explanation, document),
+    paths(
+        hub::profile_list, hub::spawn_options, user::profiles, user::gpus, events::events, servers::servers,
+        explain::explanation, document,
+    ),
     components(schemas(Problem)),
     modifiers(&Tokens)
 )]

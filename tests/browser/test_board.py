@@ -27,11 +27,12 @@ def open_page(visitor: Visitor, user: str, path: str, **window: Any) -> Page:
     return page
 
 
-def check(page: Page, picture: Path) -> None:
+def check(page: Page, picture: Path, within: str = "html") -> None:
+    """`within`: what of the page is ours to mend."""
     page.screenshot(path=picture, full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
     page.add_script_tag(path=ensure_axe())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    found = page.evaluate("within => axe.run(within, {resultTypes: ['violations']})", within)["violations"]
     serious = [each for each in found if each["impact"] in ("serious", "critical")]
     assert not serious, [(each["id"], [node["target"] for node in each["nodes"]]) for each in serious]
 

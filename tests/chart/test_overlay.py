@@ -80,7 +80,7 @@ def test_the_schema_would_name_a_typing_error(overlay: Json, path: tuple[str, ..
 def test_without_the_set_file_commands_the_stock_chart_refuses(overlay: Json) -> None:
     """The files are no part of the overlay, and nobody can forget them unnoticed."""
     found = mistakes(yaml.safe_load(OVERLAY.read_text()))
-    assert len(found) == 2
+    assert len(found) == 3
     assert all("extraFiles" in each for each in found)
 
 
@@ -91,6 +91,7 @@ def test_hook_and_template_are_where_the_configuration_looks(overlay: Json) -> N
     templates = re.search(r'template_dir="([^"]+)"', code)
     assert templates
     assert files["berth-form.html"] == f"{templates[1]}/form.html"
+    assert files["berth-pending.html"] == f"{templates[1]}/spawn_pending.html"
 
 
 def test_the_configuration_is_run_as_the_stock_chart_runs_it(
@@ -110,8 +111,8 @@ def test_the_configuration_is_run_as_the_stock_chart_runs_it(
     assert asked == ["hub.services.berth.apiToken"]
     assert callable(c.KubeSpawner.profile_list)
     assert callable(c.KubeSpawner.pre_spawn_hook)
-    paths = c.KubeSpawner.additional_profile_form_template_paths  # still to be added to KubeSpawner's default
-    assert paths.get_value([]) == ["/usr/local/etc/jupyterhub/berth/templates"]
+    paths = [c.KubeSpawner.additional_profile_form_template_paths, c.JupyterHub.template_paths]
+    assert paths == [["/usr/local/etc/jupyterhub/berth/templates"]] * 2
 
 
 def test_it_comes_last_in_the_order_of_keys(overlay: Json) -> None:

@@ -235,7 +235,7 @@ class Browser:
 
         def settled() -> requests.Response | None:
             page = self.get(path)
-            busy = "spawn_pending" in page.text or "Your server is stopping" in page.text
+            busy = "Your server is starting up" in page.text or "Your server is stopping" in page.text
             return None if page.status_code == 200 and busy else page
 
         page = eventually(settled, f"the spawn of {self.user} ends", 30)

@@ -1,4 +1,4 @@
-"""Owns the smoke on JupyterHub 6: one form, one spawn, one refusal, Berth down. The rest of the suite runs on 5.5,
+"""Owns the smoke on JupyterHub 6: one form, one spawn, the page of a start, one refusal, Berth down. The rest of the suite runs on 5.5,
 which the stock chart ships.
 """
 
@@ -58,6 +58,16 @@ def test_a_form_and_a_spawn(six_guest: SiteGuest) -> None:
     pod = six_guest.spawn("rosa", f"gpu-on-{A100}")
     assert manifests.resources(pod)["limits"]["nvidia.com/gpu"] == 1
     assert pod["spec"]["nodeName"] == A100
+
+
+def test_the_page_of_a_starting_server_is_the_hubs_with_berths_part(six_guest: SiteGuest) -> None:
+    browser = six_guest.browser("rosa")
+    with six_guest.world.plane.paused_scheduler():
+        browser.submit(f"gpu-on-{A100}")
+        page = browser.get("/hub/spawn-pending/rosa").text
+        assert 'data-from="/services/berth/api/v1/servers?user=rosa"' in page
+        assert "stop-server-btn" in page, "a button of JupyterHub 6's own page"
+    assert follow(browser).ready
 
 
 def test_refusals_are_sentences_and_do_not_count(six_guest: SiteGuest) -> None:

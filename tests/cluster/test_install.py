@@ -128,7 +128,7 @@ def test_the_notes_the_overlay_and_the_readme_tell_the_same_command(installed: S
     notes = installed.succeeds("helm get notes berth --namespace jupyterhub")
     command = readme_command("helm upgrade jupyterhub ")
     files = set(re.findall(r"--set-file '[^']+'", command))
-    assert len(files) == 2
+    assert len(files) == 3
     for text in (notes, (CHECKOUT / "hub-config" / "values.yaml").read_text()):
         assert set(re.findall(r"--set-file '[^']+'", text)) == files
     assert "--values hub-config/values.yaml" in command

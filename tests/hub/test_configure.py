@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import berth_hub
 import pytest
 from conftest import CPU, TOKEN, Hub
+from jupyterhub.app import JupyterHub
 from kubespawner import KubeSpawner
 
 
@@ -29,7 +31,9 @@ def test_the_default_template_and_file_are_where_they_belong(tmp_path: Any, monk
     berth_hub.configure(config, url="http://127.0.0.1:1", token=TOKEN)
     spawner = KubeSpawner(_mock=True, config=config)
     assert spawner.profile_list.__self__._fallback["profile"] == CPU, "read from the hub's working directory"
-    assert spawner.additional_profile_form_template_paths[0].endswith("hub-config/templates")
+    (templates,) = spawner.additional_profile_form_template_paths
+    assert {page.name for page in Path(templates).iterdir()} == {"form.html", "spawn_pending.html"}
+    assert config.JupyterHub.template_paths == [templates]
 
 
 class OwnSpawner(KubeSpawner):
@@ -51,8 +55,18 @@ async def test_a_section_of_the_sites_own_class_does_not_bypass_berth(hub: Hub) 
 @pytest.mark.parametrize("paths", ["/site", ("/site",), ["/site"]])
 def test_template_paths_of_the_site_are_kept_in_any_form(hub: Hub, paths: Any) -> None:
     hub.config.KubeSpawner.additional_profile_form_template_paths = paths
+    hub.config.JupyterHub.template_paths = paths
     hub.configure(template_dir="/berth")
     assert hub.config.KubeSpawner.additional_profile_form_template_paths == ["/site", "/berth"]
+    assert hub.config.JupyterHub.template_paths == ["/site", "/berth"]
+
+
+def test_the_hub_searches_the_stock_pages_last(hub: Hub) -> None:
+    """It puts them behind a list, but in front of what was added to its default."""
+    hub.config.JupyterHub.template_paths.append("/site")
+    hub.configure(template_dir="/berth")
+    app = JupyterHub(config=hub.config)
+    assert app.template_paths == ["/site", "/berth"]
 
 
 @pytest.mark.parametrize("name", ["options_form", "profile_form_template"])

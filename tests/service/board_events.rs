@@ -1,7 +1,7 @@
 //! The event stream, over a real socket: what comes, when it ends, and how many there may be.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer, web};
 use berth::catalogue::Catalogue;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::board::server;
 use crate::cluster::{Cluster, catalogue, mixed};
-use crate::http_routes::{check_schema, tokens};
+use crate::http_routes::{check_schema, tokens_kept_for};
 use crate::login_hub::Hub;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -149,18 +149,25 @@ async fn a_stream_ends_when_berth_stops() {
 }
 
 #[actix_web::test]
-async fn a_stream_ends_when_its_user_may_look_no_more() {
+async fn a_stream_goes_on_while_its_user_may_look_and_ends_when_he_may_no_more() {
     let hub = Hub::start();
     hub.token("ada-token", "ada");
-    let mut berth = Berth::start(tokens(&hub.api));
+    let mut berth = Berth::start(tokens_kept_for(&hub.api, Duration::from_millis(200)));
     berth.publish(&mixed());
     let mut stream = berth.open("", "ada-token").await;
     stream.next().await.expect("an event");
+    let asked_again = async {
+        while hub.state.lock().expect("a lock").asked < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked_again).await.expect("an open stream asks for its user");
+    berth.publish(&mixed().node("new"));
+    stream.next().await.expect("an event");
     hub.state.lock().expect("a lock").scopes.clear();
-    // The minute for which the hub's answer is kept.
-    let Access::Tokens { identities, .. } = &berth.service.access else { panic!("there are tokens") };
-    identities.forget();
+    let withdrawn = Instant::now();
     assert!(stream.next().await.is_none());
+    assert!(withdrawn.elapsed() < Duration::from_secs(5), "before the heartbeat: {:?}", withdrawn.elapsed());
     assert_eq!(berth.open("", "ada-token").await.answer.status(), 403);
 }
 

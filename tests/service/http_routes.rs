@@ -1,13 +1,14 @@
 //! The routes, asked without a socket: who is let in, what comes back, in which shape.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::{App, test, web};
 use berth::catalogue::Catalogue;
 use berth::http::holds::Holds;
-use berth::http::identity::Identities;
+use berth::http::identity::{Identities, KEEP_KNOWN};
 use berth::http::login::Login;
 use berth::http::manage::{self, Stopping};
 use berth::http::openapi::Document;
@@ -47,9 +48,15 @@ pub fn service_with(cluster: Option<&Cluster>, access: Access, catalogue: Catalo
 }
 
 pub fn tokens(api: &str) -> Access {
+    tokens_kept_for(api, KEEP_KNOWN)
+}
+
+/// An answer of the hub holds for so long.
+pub fn tokens_kept_for(api: &str, keep: Duration) -> Access {
     berth::app::install_crypto();
     let login = Login { client_id: "service-berth".into(), base_url: "/".into() };
-    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities: Identities::new(api).expect("a client"), login }
+    let identities = Identities::new(api, keep).expect("a client");
+    Access::Tokens { hub: watch::channel(TOKEN.to_owned()).1, identities, login }
 }
 
 pub struct Answer {
@@ -243,7 +250,8 @@ async fn the_document_names_every_route() {
     let answer = get(&service(None, Access::Open), "/openapi.json", None).await.json();
     let mut paths: Vec<&String> = answer["paths"].as_object().expect("paths").keys().collect();
     paths.sort();
-    assert_eq!(paths, ["/api/v1/explain", "/api/v1/gpus", "/api/v1/gpus/events", LIST, SPAWN, "/openapi.json", "/profiles"]);
+    let gpus = ["/api/v1/explain", "/api/v1/gpus", "/api/v1/gpus/events"];
+    assert_eq!(paths, [&gpus[..], &[LIST, SPAWN, "/api/v1/servers", "/openapi.json", "/profiles"]].concat());
 }
 
 #[actix_web::test]

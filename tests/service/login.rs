@@ -240,7 +240,7 @@ async fn a_session_opens_no_route_that_writes() {
             }
         }
     }
-    let all = ["get /api/v1/explain", "get /api/v1/gpus", "get /api/v1/gpus/events", "get /profiles"];
+    let all = ["get /api/v1/explain", "get /api/v1/gpus", "get /api/v1/gpus/events", "get /api/v1/servers", "get /profiles"];
     assert_eq!(with_session, all);
     assert_eq!(document["components"]["securitySchemes"]["session"]["in"], "cookie");
 }

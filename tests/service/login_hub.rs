@@ -10,7 +10,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, test, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use berth::http::holds::Holds;
-use berth::http::identity::Identities;
+use berth::http::identity::{Identities, KEEP_KNOWN};
 use berth::http::login::Login;
 use berth::http::{self, Access, Service};
 use berth::inventory;
@@ -33,6 +33,8 @@ pub struct State {
     tokens: HashMap<String, [String; 2]>,
     pub scopes: Vec<String>,
     pub fails: bool,
+    /// How often it was asked whose a token is.
+    pub asked: usize,
     /// What it lists to who asks for all users; null refuses.
     pub users: Value,
 }
@@ -113,7 +115,8 @@ async fn users(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResp
 }
 
 async fn owner(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResponse {
-    let state = state.lock().expect("a lock");
+    let mut state = state.lock().expect("a lock");
+    state.asked += 1;
     let header = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some([user, session]) = state.tokens.get(header.trim_start_matches("Bearer ")) else {
         return HttpResponse::Forbidden().finish();
@@ -130,7 +133,7 @@ pub fn berth(hub: &Hub, base_url: &str, token: &str) -> web::Data<Service> {
     let (catalogue, dump) = (catalogue(""), mixed().text());
     publisher.publish_dump(&dump, &catalogue.namespace, &catalogue.policy()).expect("a dump");
     let login = Login { client_id: "service-berth".into(), base_url: base_url.into() };
-    let identities = Identities::new(&hub.api).expect("a client");
+    let identities = Identities::new(&hub.api, KEEP_KNOWN).expect("a client");
     let access = Access::Tokens { hub: watch::channel(token.to_owned()).1, identities, login };
     let catalogue = watch::channel(Arc::new(catalogue)).1;
     let holds = Arc::new(Holds::new(inventory.snapshot()));

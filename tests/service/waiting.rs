@@ -6,8 +6,10 @@ use berth::catalogue::Catalogue;
 use berth::profiles::waiting::{Queue, reasons};
 use serde_json::{Value, json};
 
-use crate::board::{busy, server};
+use crate::board::{berth_over, busy, server};
 use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
+use crate::http_routes::{check_schema, get};
+use crate::login_hub::Hub;
 
 /// Why `ada`'s server `large` waits, at noon.
 fn waits(cluster: &Cluster, catalogue: &Catalogue) -> Vec<String> {
@@ -89,4 +91,33 @@ fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
         .filter(|item| item["metadata"]["name"] == pod)
         .for_each(|item| item["status"]["phase"] = json!("Running"));
     assert_eq!(waits(&running, &catalogue), [""; 0]);
+}
+
+#[actix_web::test]
+async fn the_route_tells_a_user_of_their_own_servers_and_administrators_of_anyones() {
+    let hub = Hub::start();
+    let service = berth_over(&hub, &busy(), "");
+    for user in ["ada", "linus-the-other", "root", "nobody"] {
+        hub.token(&format!("{user}-token"), user);
+    }
+    let mine = get(&service, "/api/v1/servers", Some("ada-token")).await;
+    assert!(!mine.text.contains("-the-other") && !mine.text.contains("secret-node"), "{}", mine.text);
+    let mine = mine.json();
+    check_schema("ServerList", &mine);
+    assert_eq!(mine["servers"][0], json!({"name": "", "state": "running", "node": "gpu-b", "reasons": []}));
+    let large = &mine["servers"][1];
+    assert_eq!((&large["name"], &large["state"], large.get("node")), (&json!("large"), &json!("waiting"), None));
+    assert_eq!(large["reasons"][1], "1 request is ahead of yours");
+    assert_eq!(mine["servers"].as_array().map(Vec::len), Some(2));
+    for (path, token, status) in [
+        ("/api/v1/servers?user=ada", "ada-token", 200),
+        ("/api/v1/servers?user=ada", "linus-the-other-token", 403),
+        ("/services/berth/api/v1/servers?user=ada", "root-token", 200),
+        ("/api/v1/servers?name=ada", "root-token", 400),
+        ("/api/v1/servers", "no-token", 401),
+    ] {
+        assert_eq!(get(&service, path, Some(token)).await.status, status, "{path} {token}");
+    }
+    assert_eq!(get(&service, "/api/v1/servers?user=ada", Some("root-token")).await.json(), mine);
+    assert_eq!(get(&service, "/api/v1/servers", Some("nobody-token")).await.json()["servers"], json!([]));
 }
