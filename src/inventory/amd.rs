@@ -111,7 +111,7 @@ fn gibibytes(text: &str) -> Option<u64> {
 }
 
 /// By the name of the compute partition. `CPX` makes one of each of the card's dies, of which an MI300A has six.
-/// Source: AMD Instinct documentation, partitioning.
+/// Source: AMD SMI documentation, "GPU partitioning".
 fn slices_of_a_card(product: &str, partition: &str) -> u64 {
     match partition.split('_').next().unwrap_or_default() {
         "dpx" => 2,

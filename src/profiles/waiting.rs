@@ -54,6 +54,11 @@ fn unschedulable(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Ca
             1 => format!("1 request is ahead of {whose}"),
             n => format!("{n} requests are ahead of {whose}"),
         });
+        reasons.extend(match queue.others(&usable) {
+            0 => None,
+            1 => Some("1 such GPU is asked for by other pods of the cluster".to_owned()),
+            n => Some(format!("{n} such GPUs are asked for by other pods of the cluster")),
+        });
         reasons.extend(oldest(snapshot, &is_wanted, age).map(|run| format!("the oldest GPU server has run for {}", span(run))));
     }
     let volumes = catalogue.volumes.iter().filter_map(|volume| match &volume.source {
@@ -122,6 +127,13 @@ impl<'a> Queue<'a> {
         // All moments are in UTC and of one length, so that they sort as text.
         let earlier = |other: &Server| (&other.since, &other.pod) < (&server.since, &server.pod);
         self.waiting.iter().filter(|(other, kinds)| earlier(other) && !kinds.is_disjoint(usable)).count()
+    }
+
+    /// GPUs of these kinds that pods ask for, without having got them, which are no servers of this hub.
+    fn others(&self, usable: &BTreeSet<&str>) -> u64 {
+        let ours = self.waiting.iter().filter(|(_, kinds)| !kinds.is_disjoint(usable));
+        let ours = ours.fold(0_u64, |sum, (server, _)| sum.saturating_add(self.snapshot.gpus_of(&server.requests)));
+        self.snapshot.ahead(&|id| usable.contains(id)).saturating_sub(ours)
     }
 }
 

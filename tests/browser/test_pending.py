@@ -32,11 +32,13 @@ def start(visitor: Visitor, user: str, **window: object) -> Page:
 @pytest.mark.parametrize("window", ["light", "phone-dark"])
 def test_it_says_why_the_server_waits(guest: Guest, visitor: Visitor, pictures: Path, window: str) -> None:
     take_all(guest)
+    guest.wait_in_vain(gpus=1)
     page = start(visitor, "ada", **WINDOWS[window])
     expect(page.locator("#berth-state")).to_have_text(WAITS)
     reasons = page.locator("#berth-reasons > li")
     expect(reasons.nth(0)).to_have_text("10 of 10 GPUs that would do are in use.")
     expect(reasons.nth(1)).to_have_text("No other request of this hub is ahead of yours.")
+    expect(reasons.nth(2)).to_have_text("1 such GPU is asked for by other pods of the cluster.")
     expect(page.locator("#progress-message")).not_to_be_empty()
     check(page, pictures / f"pending-{window}.png", within="#berth-start")
     page.get_by_role("link", name="All GPUs, and why servers wait").click()

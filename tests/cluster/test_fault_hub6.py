@@ -1,5 +1,5 @@
-"""Owns the smoke on JupyterHub 6: one form, one spawn, the page of a start, one refusal, Berth down. The rest of the suite runs on 5.5,
-which the stock chart ships.
+"""Owns the smoke on JupyterHub 6: one form, one spawn, the page of a start, one refusal, Berth down. The rest of the
+suite runs on 5.5, which the stock chart ships.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ use crate::patches::patched;
 
 const AMD: &str = "amd.com/gpu";
 const MI300X: &str = "Instinct_MI300X";
+const PARTITION: &str = "amd.com/gpu.compute-memory-partition";
 
 fn kind_of(labels: &[(&str, &str)], resource: &str) -> berth::domain::gpu::Kind {
     (*only_kind(&Cluster::default().node_with("a", labels, &[(resource, 8)])).kind).clone()
@@ -39,6 +40,11 @@ fn intels_drivers_are_kinds_apart_and_more_units_than_cards_are_shares() {
     assert_eq!((shared.id.as_str(), shared.sharing.name()), ("intel-max-1550.shared-4", "time-sliced"));
     let own = kind_of(&[("gpu.intel.com/product", "Max_1550"), ("gpu.intel.com/device.count", "8")], "gpu.intel.com/i915");
     assert_eq!(own.id, "intel-max-1550");
+    // The label counts the cards of both drivers.
+    let labels = [("gpu.intel.com/product", "Flex_170"), ("gpu.intel.com/device.count", "4")];
+    let both = Cluster::default().node_with("a", &labels, &[("gpu.intel.com/i915", 4), ("gpu.intel.com/xe", 4)]).snapshot();
+    let rows: Vec<_> = both.kinds.iter().map(|count| (count.kind.id.as_str(), count.total, count.physical)).collect();
+    assert_eq!(rows, [("intel-flex-170.shared-2", 4, 2), ("intel-flex-170.xe.shared-2", 4, 2)]);
 }
 
 #[test]
@@ -74,7 +80,7 @@ fn amds_labels_are_read_in_all_their_forms() {
 fn amds_partitions_are_slices_of_a_card() {
     let product = ("amd.com/gpu.product-name", MI300X);
     let vram = ("amd.com/gpu.vram", "192G");
-    for key in ["amd.com/gpu.compute-memory-partition", "amd.com/compute-memory-partition"] {
+    for key in [PARTITION, "amd.com/compute-memory-partition"] {
         let parted = Cluster::default().node_with("a", &[product, vram, (key, "cpx_nps4")], &[(AMD, 64)]);
         let count = only_kind(&parted);
         assert_eq!((count.kind.id.as_str(), count.kind.sharing.name()), ("amd-instinct-mi300x.cpx-nps4", "mig"));
@@ -83,6 +89,10 @@ fn amds_partitions_are_slices_of_a_card() {
         let whole = kind_of(&[product, vram, (key, "spx_nps1")], AMD);
         assert_eq!((whole.id.as_str(), whole.sharing.name()), ("amd-instinct-mi300x", "exclusive"));
     }
+    let labels = [("amd.com/gpu.product-name", "AMD_Instinct_MI300A"), ("amd.com/gpu.vram", "128G"), (PARTITION, "cpx_nps1")];
+    let six_dies = Cluster::default().node_with("a", &labels, &[(AMD, 24)]);
+    let count = only_kind(&six_dies);
+    assert_eq!((count.total, count.physical, count.kind.memory_mib), (24, 4, Some(128 * 1024 / 6)));
     let named = Cluster::default().node_with("a", &[product, vram], &[("amd.com/cpx_nps4", 56), ("amd.com/spx_nps1", 1)]);
     let snapshot = named.snapshot();
     let rows: Vec<_> = snapshot.kinds.iter().map(|c| (c.kind.id.as_str(), c.kind.sharing.name(), c.total, c.physical)).collect();

@@ -33,6 +33,11 @@ fn waiting_is_explained_in_plain_words() {
             "only 1 of the 4 asked for are free",
         ]
     );
+    let foreign = busy().change(only(A100)).pod("other/training", "", 3).pod("other/more", "", 1);
+    assert_eq!(
+        waits(&foreign, &catalogue)[1..3],
+        ["1 request is ahead of yours", "4 such GPUs are asked for by other pods of the cluster",]
+    );
     let two = busy().change(only(T4)).change(|pod| pod["spec"]["containers"][0]["resources"]["limits"][GPU] = json!("2"));
     assert_eq!(
         waits(&two, &catalogue)[..3],
