@@ -2,6 +2,7 @@
 
 pub mod choices;
 pub mod hidden;
+mod keep_off;
 pub mod limits;
 pub mod offer;
 pub mod plan;

@@ -80,7 +80,7 @@ pub fn answer(
     let plan = plan(&request, snapshot, base, context.catalogue);
     refuse(&settled, &request, &plan)?;
     storage::check_claims(context.catalogue, snapshot)?;
-    let mut patch = patch::build(&settled.slug, &request, &plan, snapshot, context.catalogue);
+    let mut patch = patch::build(&settled.slug, &request, &plan, snapshot, base, context.catalogue);
     let promise = promise(&request, &plan, &patch);
     if let (Some(id), Some(_)) = (hold, &promise) {
         patch.extra_annotations.insert(patch::HOLD_ANNOTATION, id.to_owned());
@@ -109,8 +109,9 @@ pub fn fallback_patch(context: &Context<'_>, profile: &Profile) -> SpawnPatch {
     let unseen = Snapshot::default();
     let snapshot = context.snapshot.unwrap_or(&unseen);
     let request = default_request(profile, None, context.catalogue);
-    let plan = plan(&request, snapshot, &Base::default(), context.catalogue);
-    patch::build(&profile.slug, &request, &plan, snapshot, context.catalogue)
+    let base = Base::default();
+    let plan = plan(&request, snapshot, &base, context.catalogue);
+    patch::build(&profile.slug, &request, &plan, snapshot, &base, context.catalogue)
 }
 
 /// The slug and the plan of a user's options, whether or not they would be refused for want of room.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::node::{NodeState, reconfiguring};
+use super::gpu::MIG_STATE;
+use super::node::{NodeFacts, NodeState, reconfiguring};
 use super::resources::Resources;
 use super::selector::{NodeRequirements, Taint};
 use super::snapshot::Growth;
@@ -137,7 +138,7 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if let Some(reason) = &node.strange {
         return Verdict::of(Availability::Never, Obstacle::Strange(reason.clone()));
     }
-    if !pod.requirements.select(&facts.name, &facts.labels) {
+    if !pod.requirements.select(&facts.name, &facts.labels) && !selects_when_settled(facts, pod) {
         return Verdict::of(Availability::Never, Obstacle::NotSelected);
     }
     if facts.leaving {
@@ -209,6 +210,16 @@ fn shortage<'a>(have: &Resources, pod: &'a PodShape) -> Option<(&'a str, u64, u6
     let basic = [("cpu", need.cpu, have.cpu), ("memory", need.memory, have.memory), ("pods", need.pods, have.pods)];
     let other = need.other.iter().map(|(name, needed)| (name.as_ref(), *needed, have.other(name)));
     gpu.chain(basic).chain(other).find(|(_, needed, there)| needed > there)
+}
+
+/// Whether the node is acceptable but for the reconfiguration of its GPUs, which Berth's own pods wait for.
+fn selects_when_settled(facts: &NodeFacts, pod: &PodShape) -> bool {
+    if facts.reconfiguring.is_none() || pod.gpu.is_none() {
+        return false;
+    }
+    let mut labels = facts.labels.clone();
+    labels.insert(MIG_STATE.to_owned(), "success".to_owned());
+    pod.requirements.select(&facts.name, &labels)
 }
 
 /// The answer over all nodes.

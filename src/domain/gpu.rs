@@ -25,6 +25,13 @@ pub fn is_gpu_name(resource: &str) -> bool {
     KNOWN_RESOURCES.contains(&resource) || slice || partition
 }
 
+/// NVIDIA's own label of the product. Where the slices of a node make no layout, its value says that and no product.
+pub const NVIDIA_PRODUCT: &str = "nvidia.com/gpu.product";
+/// The label of a node whose cards are cut into other slices, and its values until that is done. Under each of them the
+/// device plugin may still advertise what will be gone in a moment.
+pub const MIG_STATE: &str = "nvidia.com/mig.config.state";
+pub const MIG_IN_FLUX: [&str; 3] = ["pending", "rebooting", "failed"];
+
 /// How one GPU is given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

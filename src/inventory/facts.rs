@@ -5,6 +5,7 @@ use tracing::warn;
 
 use super::nvidia;
 use super::objects::{Amounts, Metadata, Node, ResourceQuota};
+use crate::domain::gpu::{MIG_IN_FLUX, MIG_STATE};
 use crate::domain::image;
 use crate::domain::node::NodeFacts;
 use crate::domain::quantity::Quantity;
@@ -32,10 +33,7 @@ pub fn node(node: Node) -> Decoded<NodeFacts> {
     let mut capacity = resources(&node.status.capacity, &owner("status.capacity")).other;
     capacity.retain(|name, _| name.contains('/'));
     let labels = node.metadata.labels;
-    let reconfiguring = labels
-        .get("nvidia.com/mig.config.state")
-        .filter(|state| ["pending", "rebooting", "failed"].contains(&state.as_str()))
-        .cloned();
+    let reconfiguring = labels.get(MIG_STATE).filter(|state| MIG_IN_FLUX.contains(&state.as_str())).cloned();
     let fact = NodeFacts {
         name: name.as_str().into(),
         taints: node.spec.taints,

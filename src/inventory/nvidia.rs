@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::gpus::{Offered, Reading, share_mark, slug, vendor_slug};
-use crate::domain::gpu::{GpuPool, MIXED, Sharing};
+use crate::domain::gpu::{GpuPool, MIXED, NVIDIA_PRODUCT, Sharing};
 
 const VENDOR: &str = "nvidia";
 const WHOLE: &str = "nvidia.com/gpu";
@@ -16,7 +16,6 @@ const SLICE: &str = "nvidia.com/mig-";
 /// Ends a resource's name under `renameByDefault: true`; the labels keep the name without it.
 const RENAMED: &str = ".shared";
 
-const PRODUCT: &str = "nvidia.com/gpu.product";
 const INVALID: &str = "INVALID";
 
 /// What GKE says in place of Feature Discovery: clients of one card, how they share it, and the slice.
@@ -30,7 +29,7 @@ pub fn knows(resource: &str) -> bool {
 
 /// Whether the product's label says that strategy `single` found slices of several sizes, or cards with none.
 pub fn is_invalid(labels: &BTreeMap<String, String>) -> bool {
-    labels.get(PRODUCT).is_some_and(|product| split_product(product).mig == Some(INVALID))
+    labels.get(NVIDIA_PRODUCT).is_some_and(|product| split_product(product).mig == Some(INVALID))
 }
 
 /// Resources that the labels speak of while the node offers none: the driver is loading or the device plugin is down.
@@ -52,7 +51,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     let key = |suffix: &str| format!("{name}.{suffix}");
     let named_slice = name.strip_prefix(SLICE);
     let own_product = key("product");
-    let product = node.product(VENDOR, &[&own_product, PRODUCT]);
+    let product = node.product(VENDOR, &[&own_product, NVIDIA_PRODUCT]);
     let Product { base, mig, shared } = product.map_or_else(Product::unknown, |(_, value)| split_product(value));
     if mig == Some(INVALID) {
         return None;
@@ -74,7 +73,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
 
     let mut id = match product {
         _ if several_models => vendor_slug(VENDOR, MIXED),
-        Some((key, _)) if key == own_product || key == PRODUCT => slug(base),
+        Some((key, _)) if key == own_product || key == NVIDIA_PRODUCT => slug(base),
         _ => vendor_slug(VENDOR, base),
     };
     if let Some(profile) = &slice {

@@ -19,6 +19,7 @@ use crate::domain::resources::Resources;
 use crate::domain::selector::{NodeRequirements, NodeSelectorTerm, Requirement, Toleration, multiply_terms};
 use crate::domain::snapshot::{Growth, KindCount, Snapshot};
 use crate::domain::storage::Reach;
+use crate::profiles::keep_off;
 use crate::profiles::limits::Allowance;
 
 /// A profile with its options settled.
@@ -161,6 +162,8 @@ fn plan_for<'a>(
         let keep_off = NodeSelectorTerm { match_expressions: snapshot.keep_off.clone(), ..NodeSelectorTerm::default() };
         required = multiply_terms(&required, &[keep_off]);
     }
+    let off = gpu.as_ref().and_then(|choice| keep_off::gpu_term(&choice.resource, snapshot));
+    required = multiply_terms(&required, off.as_slice());
     let growth: Vec<&Growth> = gpu.iter().flat_map(|choice| choice.growth(snapshot)).collect();
     let wanted = |node: &&Arc<NodeState>| {
         request.node.is_none_or(|name| node.name() == name)

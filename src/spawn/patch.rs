@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::storage;
 use crate::catalogue::{Catalogue, ImagePullPolicy, Profile, WhenFull};
+use crate::domain::base::Base;
 use crate::domain::gpu::KNOWN_RESOURCES;
 use crate::domain::image;
 use crate::domain::quantity::Quantity;
@@ -71,9 +72,17 @@ impl SpawnPatch {
     }
 }
 
-pub fn build(slug: &str, request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snapshot, catalogue: &Catalogue) -> SpawnPatch {
+pub fn build(
+    slug: &str,
+    request: &Request<'_>,
+    plan: &Plan<'_>,
+    snapshot: &Snapshot,
+    base: &Base,
+    catalogue: &Catalogue,
+) -> SpawnPatch {
     let profile = request.profile;
-    let mut limits: BTreeMap<String, Option<String>> = gpu_resources(snapshot).into_iter().map(|name| (name, None)).collect();
+    let cleared = gpu_resources(snapshot, base).into_iter().map(|name| (name, None));
+    let mut limits: BTreeMap<String, Option<String>> = cleared.collect();
     // The guarantee follows from the limit, which an extended resource must equal.
     let guarantees = limits.clone();
     let mut environment = profile.environment.clone();
@@ -110,11 +119,13 @@ pub fn build(slug: &str, request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snap
     }
 }
 
-/// Every GPU resource that a pod could still carry from the hub's own configuration.
-fn gpu_resources(snapshot: &Snapshot) -> BTreeSet<String> {
+/// Every GPU resource that a pod could still carry from the hub's own configuration: those that this call's base names,
+/// even if no node offers them now, and those that a base not seen could.
+fn gpu_resources(snapshot: &Snapshot, base: &Base) -> BTreeSet<String> {
     let seen = snapshot.kinds.iter().map(|count| count.kind.resource.to_string());
     let unclassified = snapshot.unclassified.iter().map(ToString::to_string);
-    KNOWN_RESOURCES.iter().map(|name| (*name).to_owned()).chain(seen).chain(unclassified).collect()
+    let hubs = base.notebook.keys().filter(|name| snapshot.is_gpu(name)).cloned();
+    KNOWN_RESOURCES.iter().map(|name| (*name).to_owned()).chain(seen).chain(unclassified).chain(hubs).collect()
 }
 
 /// Guarantee and limit always go together: one alone would meet the hub's own value of the other.

@@ -16,6 +16,7 @@ mod gpu_rules;
 mod holds;
 mod http_routes;
 mod hub_user;
+mod keep_off;
 mod limits;
 mod login;
 mod login_hub;

@@ -12,7 +12,7 @@ fn answer(cluster: &Cluster, config: &str, options: Value) -> Result<Value, Prob
     answer_with(cluster, config, options, &Base::default())
 }
 
-fn answer_with(cluster: &Cluster, config: &str, options: Value, base: &Base) -> Result<Value, Problem> {
+pub fn answer_with(cluster: &Cluster, config: &str, options: Value, base: &Base) -> Result<Value, Problem> {
     let view = cluster.view(&catalogue(config));
     let user = User { name: "ada".into(), ..User::default() };
     patch(&view, "/services/berth/", &user, base, &options).map(|answer| serde_json::to_value(answer).expect("JSON"))
