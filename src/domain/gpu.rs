@@ -85,7 +85,7 @@ pub struct Kind {
     pub vendor: Arc<str>,
     /// The product's own name, without the suffixes that sharing adds to the label; [`MIXED`] where a node has several.
     pub product: String,
-    /// Of one unit (card or slice), as the label says it.
+    /// Of one unit: a card, a slice, or a part of one under MPS. As the label says it.
     pub memory_mib: Option<u64>,
     pub sharing: Sharing,
     /// The slice, such as `1g.10gb`, or AMD's partition, such as `cpx_nps4`; it may be shared in turn.
@@ -103,7 +103,7 @@ impl Kind {
     /// less than the box.
     pub fn display_name(&self) -> String {
         let (mut words, mut size) = self.product_words();
-        if self.mig_profile.is_some() {
+        if self.mig_profile.is_some() || self.sharing == Sharing::Mps {
             size = None; // the product names the whole card's memory
         }
         words.extend(size.or_else(|| self.memory_mib.map(|mib| format!("{} GB", mib.saturating_add(512) / 1024))));
@@ -234,6 +234,7 @@ mod tests {
                 kind("NVIDIA-A100-SXM4-80GB", 9728, Sharing::TimeSliced, "x.mig-1g.10gb"),
                 "NVIDIA A100 10 GB, MIG slice 1g.10gb, shared by 4",
             ),
+            (kind("NVIDIA-A100-SXM4-80GB", 20480, Sharing::Mps, "a.mps-4"), "NVIDIA A100 20 GB, shared by 4 (MPS)"),
             (kind("NVIDIA-L4", 23034, Sharing::Exclusive, "l4"), "NVIDIA L4 22 GB"),
         ] {
             assert_eq!(kind.display_name(), expected);

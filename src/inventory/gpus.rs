@@ -19,8 +19,12 @@ const OTHERS_PRODUCTS: [&str; 6] = [
     "kubernetes.azure.com/accelerator",
     "accelerator",
     "karpenter.k8s.aws/instance-gpu-name",
-    "node.kubernetes.io/instance-type",
+    MACHINE,
 ];
+/// A label of every node of a cloud.
+const MACHINE: &str = "node.kubernetes.io/instance-type";
+/// In place of the vendor in a product's name.
+const OTHERS_VENDOR: &str = "karpenter.k8s.aws/instance-gpu-manufacturer";
 /// In MiB, of one GPU.
 const OTHERS_MEMORY: &str = "karpenter.k8s.aws/instance-gpu-memory";
 /// Values of those labels that name no product: Azure only says the vendor, and small distributions put their own name
@@ -32,6 +36,11 @@ const VENDORS: [&str; 4] = ["nvidia", "amd", "intel", "habana"];
 
 fn names_vendor(value: &str, vendor: &str) -> bool {
     slug(value).strip_prefix(vendor).is_some_and(|rest| rest.starts_with('-'))
+}
+
+/// Whether an accelerator label's value is a card of some other vendor.
+pub fn names_another(value: &str, vendor: &str) -> bool {
+    VENDORS.iter().any(|other| *other != vendor && (value.eq_ignore_ascii_case(other) || names_vendor(value, other)))
 }
 
 /// A vendor's module: whether a resource is its to read, and the pool made of it, if it offers any.
@@ -101,9 +110,15 @@ impl<'a> Offered<'a> {
     /// another vendor's card.
     pub fn product<'k>(&self, vendor: &str, own: &[&'k str]) -> Option<(&'k str, &'a str)> {
         let own = own.iter().find_map(|key| Some((*key, self.label(key)?)));
-        let foreign = |value: &str| VENDORS.iter().any(|other| *other != vendor && names_vendor(value, other));
-        let specific = |value: &&str| !VAGUE.iter().any(|vague| value.eq_ignore_ascii_case(vague)) && !foreign(value);
+        let specific =
+            |value: &&str| !VAGUE.iter().any(|vague| value.eq_ignore_ascii_case(vague)) && !names_another(value, vendor);
         own.or_else(|| OTHERS_PRODUCTS.iter().find_map(|key| Some((*key, self.label(key).filter(specific)?))))
+    }
+
+    /// Whether a label of the cloud's says that the node has a vendor's cards, be it without their name.
+    pub fn cloud_names(&self, vendor: &str) -> bool {
+        let keys = OTHERS_PRODUCTS.iter().filter(|key| **key != MACHINE).chain([&OTHERS_VENDOR]);
+        keys.filter_map(|key| self.label(key)).any(|value| value.eq_ignore_ascii_case(vendor) || names_vendor(value, vendor))
     }
 
     /// The memory of one whole GPU as others than its vendor say it.

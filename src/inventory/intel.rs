@@ -14,6 +14,8 @@ const I915: &str = "gpu.intel.com/i915";
 const XE: &str = "gpu.intel.com/xe";
 const PRODUCTS: [&str; 2] = ["gpu.intel.com/product", "gpu.intel.com/family"];
 const DEVICES: &str = "gpu.intel.com/device.count";
+/// In front of a class and an id of devices and `.count`: one label for each model.
+const MODEL: &str = "gpu.intel.com/device-id.";
 
 pub fn knows(resource: &str) -> bool {
     [I915, XE].contains(&resource)
@@ -25,7 +27,12 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     // With -shared-dev-num each card is offered several times, and no label says so: there are then more of the
     // resource than cards.
     let units = node.capacity(I915).saturating_add(node.capacity(XE));
-    let replicas = node.number(DEVICES).map_or(1, |cards| units.div_ceil(cards)).max(1);
+    let counts: Vec<&str> = match node.number(DEVICES) {
+        Some(_) => vec![DEVICES],
+        None => models(node).collect(),
+    };
+    let cards = counts.iter().filter_map(|key| node.number(key)).fold(0, u64::saturating_add);
+    let replicas = if cards == 0 { 1 } else { units.div_ceil(cards).max(1) };
     let sharing = if replicas > 1 { Sharing::TimeSliced } else { Sharing::Exclusive };
     let mut id = vendor_slug(VENDOR, name);
     if **resource == *XE {
@@ -34,7 +41,13 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     id.push_str(&share_mark(sharing, replicas));
     let mut labels: BTreeMap<_, _> = product.and_then(|(key, _)| node.pair(key)).into_iter().collect();
     if sharing.is_share() && !labels.is_empty() {
-        labels.extend(node.pair(DEVICES));
+        labels.extend(counts.into_iter().filter_map(|key| node.pair(key)));
     }
     Reading { sharing, replicas, labels, ..Reading::whole(id, VENDOR, name) }.pool(resource, node)
+}
+
+/// The labels that count the cards of one model each.
+fn models<'a>(node: &Offered<'a>) -> impl Iterator<Item = &'a str> {
+    let keys = node.labels.range(MODEL.to_owned()..).map(|(key, _)| key.as_str());
+    keys.take_while(|key| key.starts_with(MODEL)).filter(|key| key.ends_with(".count"))
 }

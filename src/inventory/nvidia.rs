@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::gpus::{Offered, Reading, share_mark, slug, vendor_slug};
+use super::gpus::{Offered, Reading, names_another, share_mark, slug, vendor_slug};
 use crate::domain::gpu::{GpuPool, MIXED, NVIDIA_PRODUCT, Sharing};
 
 const VENDOR: &str = "nvidia";
+const DOMAIN: &str = "nvidia.com/";
 const WHOLE: &str = "nvidia.com/gpu";
 /// In front of the profile, under MIG strategy `mixed`.
 const SLICE: &str = "nvidia.com/mig-";
@@ -22,6 +23,9 @@ const INVALID: &str = "INVALID";
 const GKE_CLIENTS: &str = "cloud.google.com/gke-max-shared-clients-per-gpu";
 const GKE_STRATEGY: &str = "cloud.google.com/gke-gpu-sharing-strategy";
 const GKE_PARTITION: &str = "cloud.google.com/gke-gpu-partition-size";
+
+/// By this the cluster autoscaler of AWS knows a node that will have NVIDIA's cards, whatever the value.
+const AUTOSCALED: &str = "k8s.amazonaws.com/accelerator";
 
 pub fn knows(resource: &str) -> bool {
     resource.strip_suffix(RENAMED).unwrap_or(resource) == WHOLE || resource.starts_with(SLICE)
@@ -39,10 +43,26 @@ pub fn promised(node: &Offered<'_>) -> Vec<Arc<str>> {
     }
     let slices = node.labels.range(SLICE.to_owned()..).map(|(key, _)| key.as_str()).take_while(|key| key.starts_with(SLICE));
     let promised = |name: &str| node.number(&format!("{name}.count")).is_some();
-    let slices: Vec<Arc<str>> =
-        slices.filter_map(|key| key.strip_suffix(".count")).filter(|name| promised(name)).map(Into::into).collect();
+    let slices = slices.filter_map(|key| key.strip_suffix(".count")).filter(|name| promised(name));
+    let slices: Vec<Arc<str>> = slices.map(|name| resource_of(name, node)).collect();
     // With strategy `mixed` the cards may all be partitioned: then no whole one is missing.
-    if slices.is_empty() && promised(WHOLE) { vec![WHOLE.into()] } else { slices }
+    let whole = slices.is_empty() && (promised(WHOLE) || is_promised_by_cloud(node));
+    if whole { vec![resource_of(WHOLE, node)] } else { slices }
+}
+
+/// Before Feature Discovery has run, and where nobody installs it, the cloud's labels say that there are cards. A plugin
+/// that calls them by names of the site's own has come up already.
+fn is_promised_by_cloud(node: &Offered<'_>) -> bool {
+    let awaited = || node.label(AUTOSCALED).is_some_and(|value| !names_another(value, VENDOR));
+    !node.advertises(|resource| resource.starts_with(DOMAIN)) && (node.cloud_names(VENDOR) || awaited())
+}
+
+/// What the device plugin calls what the labels call by this name: shares whose product has no suffix are renamed.
+fn resource_of(name: &str, node: &Offered<'_>) -> Arc<str> {
+    let shared = node.number(&format!("{name}.replicas")).is_some_and(|replicas| replicas > 1);
+    let product = node.label(&format!("{name}.product")).map(split_product);
+    let renamed = shared && product.is_some_and(|product| !product.shared);
+    if renamed { format!("{name}{RENAMED}").into() } else { name.into() }
 }
 
 pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
@@ -58,9 +78,10 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     }
     let slice = named_slice.or(mig).or_else(|| node.label(GKE_PARTITION)).map(profile);
     let replicas_key = key("replicas");
-    let replicas = node.number(&replicas_key).or_else(|| node.number(GKE_CLIENTS)).unwrap_or(1);
+    // GKE shares cards by itself, of which Feature Discovery knows nothing: it says 1 and `none`.
+    let replicas = node.number(&replicas_key).max(node.number(GKE_CLIENTS)).unwrap_or(1);
     let strategy_key = key("sharing-strategy");
-    let mps = node.label(&strategy_key).or_else(|| node.label(GKE_STRATEGY)) == Some("mps");
+    let mps = [strategy_key.as_str(), GKE_STRATEGY].iter().any(|key| node.label(key) == Some("mps"));
     let sharing = match (shared || renamed.is_some() || replicas > 1, &slice) {
         (true, _) if mps => Sharing::Mps,
         (true, _) => Sharing::TimeSliced,
@@ -99,15 +120,17 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         labels.extend(node.pair(GKE_PARTITION));
     }
     let memory = node.number(&key("memory")).or_else(|| node.memory_elsewhere().filter(|_| slice.is_none()));
+    // The label speaks of a card or slice. Who takes turns has all of it, and who shares it under MPS has a part.
+    let parts = if sharing == Sharing::Mps { replicas } else { 1 };
     let reading = Reading {
         product: if several_models { MIXED.to_owned() } else { base.to_owned() },
-        memory_mib: memory.filter(|_| !several_models),
+        memory_mib: memory.filter(|_| !several_models).map(|mib| mib / parts),
         sharing,
         replicas: if sharing.is_share() { replicas } else { 1 },
         slices_per_card: slice.as_deref().map_or(1, |profile| slices_of_a_card(base, profile)),
         slice,
         labels,
-        promised: count.is_some(),
+        promised: count.is_some() || (named_slice.is_none() && is_promised_by_cloud(node)),
         ..Reading::whole(id, VENDOR, base)
     };
     reading.pool(resource, node)

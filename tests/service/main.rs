@@ -20,6 +20,7 @@ mod keep_off;
 mod limits;
 mod login;
 mod login_hub;
+mod nvidia_loading;
 mod nvidia_sharing;
 mod offers;
 mod patches;

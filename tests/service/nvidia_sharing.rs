@@ -8,6 +8,7 @@ use crate::offers::{GPU_PROFILE, by_slug, offers};
 use crate::patches::patched;
 
 const A100_40: &str = "NVIDIA-A100-SXM4-40GB";
+const GKE_STRATEGY: &str = "cloud.google.com/gke-gpu-sharing-strategy";
 const SLICE: &str = "nvidia.com/mig-1g.5gb";
 
 fn ids(cluster: &Cluster) -> Vec<(String, u64)> {
@@ -306,11 +307,19 @@ fn on_gke_its_own_labels_tell_of_shares_and_slices() {
         only_kind(&Cluster::default().node_with("a", &labels, &[(GPU, 4)])).kind.id.clone()
     };
     let clients = "cloud.google.com/gke-max-shared-clients-per-gpu";
-    let strategy = "cloud.google.com/gke-gpu-sharing-strategy";
     assert_eq!(node(&[]), "nvidia-tesla-t4");
-    assert_eq!(node(&[(clients, "4"), (strategy, "time-sharing")]), "nvidia-tesla-t4.shared-4");
-    assert_eq!(node(&[(clients, "4"), (strategy, "mps")]), "nvidia-tesla-t4.mps-4");
+    assert_eq!(node(&[(clients, "4"), (GKE_STRATEGY, "time-sharing")]), "nvidia-tesla-t4.shared-4");
+    assert_eq!(node(&[(clients, "4"), (GKE_STRATEGY, "mps")]), "nvidia-tesla-t4.mps-4");
     assert_eq!(node(&[("cloud.google.com/gke-gpu-partition-size", "1g.5gb")]), "nvidia-tesla-t4.mig-1g.5gb");
+    // Feature Discovery, installed beside it, sees a card that its own plugin would not share.
+    let discovered = |strategy| {
+        let labels = [("product", "Tesla-T4"), ("count", "1"), ("replicas", "1"), ("sharing-strategy", "none")];
+        let labels = labels.map(|(key, value)| (format!("nvidia.com/gpu.{key}"), value));
+        let labels: Vec<_> = labels.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        node(&[labels, vec![(clients, "4"), (GKE_STRATEGY, strategy)]].concat())
+    };
+    assert_eq!(discovered("time-sharing"), "tesla-t4.shared-4");
+    assert_eq!(discovered("mps"), "tesla-t4.mps-4");
 }
 
 #[test]
@@ -321,4 +330,26 @@ fn a_share_among_others_is_selected_by_the_raw_labels() {
     let is = |key: &str, value: &str| json!({"key": format!("nvidia.com/gpu.{key}"), "operator": "In", "values": [value]});
     let all = [is("product", "Tesla-T4-SHARED"), is("replicas", "4"), is("sharing-strategy", "time-slicing")];
     assert_eq!(patch["node_affinity_required"], json!([{"matchExpressions": all}]));
+}
+
+#[test]
+fn a_part_of_a_card_under_mps_has_its_part_of_the_memory() {
+    let l4 = |strategy| {
+        Cluster::default().gpu_node("a", "NVIDIA-L4-SHARED", 23034, 1).change(|n| {
+            n["metadata"]["labels"]["nvidia.com/gpu.replicas"] = json!("4");
+            n["metadata"]["labels"]["nvidia.com/gpu.sharing-strategy"] = json!(strategy);
+            for list in ["capacity", "allocatable"] {
+                n["status"][list][GPU] = json!("4");
+            }
+        })
+    };
+    let config = "profiles: [{slug: gpu, title: GPU, image: ml-gpu, gpu: {minMemory: 16Gi}}]";
+    for (strategy, memory, name, availability) in [
+        ("mps", 5758, "NVIDIA L4 6 GB, shared by 4 (MPS)", "never"),
+        ("time-slicing", 23034, "NVIDIA L4 22 GB, shared by 4", "now"),
+    ] {
+        let kind = only_kind(&l4(strategy)).kind;
+        assert_eq!((kind.memory_mib, kind.display_name().as_str()), (Some(memory), name));
+        assert_eq!(by_slug(&offers(&l4(strategy), config), "gpu")["berth"]["availability"], availability);
+    }
 }

@@ -40,6 +40,14 @@ fn intels_drivers_are_kinds_apart_and_more_units_than_cards_are_shares() {
     assert_eq!((shared.id.as_str(), shared.sharing.name()), ("intel-max-1550.shared-4", "time-sliced"));
     let own = kind_of(&[("gpu.intel.com/product", "Max_1550"), ("gpu.intel.com/device.count", "8")], "gpu.intel.com/i915");
     assert_eq!(own.id, "intel-max-1550");
+    // Without a number of all cards, the numbers of each model.
+    let models = [
+        ("gpu.intel.com/product", "Flex_170"),
+        ("gpu.intel.com/device-id.0380-56c0.count", "1"),
+        ("gpu.intel.com/device-id.0380-56c0.present", "true"),
+        ("gpu.intel.com/device-id.0380-56c1.count", "1"),
+    ];
+    assert_eq!(kind_of(&models, "gpu.intel.com/i915").id, "intel-flex-170.shared-4");
     // The label counts the cards of both drivers.
     let labels = [("gpu.intel.com/product", "Flex_170"), ("gpu.intel.com/device.count", "4")];
     let both = Cluster::default().node_with("a", &labels, &[("gpu.intel.com/i915", 4), ("gpu.intel.com/xe", 4)]).snapshot();
