@@ -183,21 +183,25 @@ pub(super) struct SharedCode {
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
-    expecting = "a mapping with resource, vendor, sharing, productLabels, memoryLabel, memoryUnit and replicasLabel"
+    expecting = "a mapping with resource, exclude, vendor, sharing, productLabels, memoryLabel, memoryUnit, replicasLabel and presentLabels"
 )]
 pub(super) struct GpuRule {
     /// The full name, such as `example.org/accel`, or a glob over such names.
     #[schemars(required)]
     pub resource: Option<String>,
+    /// Globs over names that `resource` matches too and that are no GPUs of this kind.
+    pub exclude: Option<Vec<String>>,
     pub vendor: Option<String>,
     #[schemars(with = "Option<SharingWord>")]
     pub sharing: Option<Sharing>,
-    /// Keys of labels that name the product, the best first.
+    /// Keys of labels that name the product, the best first. In every key, `{resource}` stands for the resource's full name.
     pub product_labels: Option<Vec<String>>,
     pub memory_label: Option<String>,
     pub memory_unit: Option<MemoryUnit>,
     /// The key of the label that says into how many shares a card goes.
     pub replicas_label: Option<String>,
+    /// Keys of labels that a node has even while its device plugin is down or does not run yet.
+    pub present_labels: Option<Vec<String>>,
 }
 
 /// Null stands for no limit.

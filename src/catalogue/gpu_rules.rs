@@ -9,10 +9,7 @@ use super::report::Report;
 use super::values::{MemoryUnit, resource_glob};
 use super::volumes::required;
 use crate::domain::gpu::Sharing;
-use crate::domain::gpu_rule::{GpuRule, MemoryLabel};
-
-/// Characters that make a glob of a name.
-const GLOB: [char; 6] = ['*', '?', '[', ']', '{', '}'];
+use crate::domain::gpu_rule::{GpuRule, MemoryLabel, RESOURCE, is_glob};
 
 pub(super) fn check(rules: Option<Vec<format::GpuRule>>, report: &mut Report) -> Arc<[GpuRule]> {
     let root = Path::root("gpuResources");
@@ -32,11 +29,30 @@ pub(super) fn check(rules: Option<Vec<format::GpuRule>>, report: &mut Report) ->
 }
 
 fn one(rule: format::GpuRule, path: &Path, report: &mut Report) -> GpuRule {
-    let format::GpuRule { resource, vendor, sharing, product_labels, memory_label, memory_unit, replicas_label } = rule;
+    let format::GpuRule {
+        resource,
+        exclude,
+        vendor,
+        sharing,
+        product_labels,
+        memory_label,
+        memory_unit,
+        replicas_label,
+        present_labels,
+    } = rule;
     let resource =
         required(resource, &path.key("resource"), "a name such as example.org/accel, or a glob over such names", report);
     if let Some(problem) = resource_problem(&resource) {
         report.error(&path.key("resource"), format!("{resource:?} {problem}"));
+    }
+    let exclude = exclude.unwrap_or_default();
+    for (index, excluded) in exclude.iter().enumerate() {
+        if let Some(problem) = resource_problem(excluded) {
+            report.error(&path.key("exclude").index(index), format!("{excluded:?} {problem}"));
+        }
+    }
+    if !exclude.is_empty() && !resource.is_empty() && !is_glob(&resource) {
+        report.error(&path.key("exclude"), format!("goes with a glob only: {resource:?} is one resource"));
     }
     if let Some(vendor) = vendor.as_ref().filter(|vendor| !names::is_dns_label(vendor) || vendor.contains("--")) {
         let message =
@@ -44,9 +60,15 @@ fn one(rule: format::GpuRule, path: &Path, report: &mut Report) -> GpuRule {
         report.error(&path.key("vendor"), message);
     }
     let sharing = sharing.unwrap_or(Sharing::Exclusive);
-    let product_labels = product_labels.unwrap_or_default();
-    for (index, key) in product_labels.iter().enumerate() {
-        label_key(key, &path.key("productLabels").index(index), report);
+    let (product_labels, present_labels) = (product_labels.unwrap_or_default(), present_labels.unwrap_or_default());
+    for (key, labels) in [("productLabels", &product_labels), ("presentLabels", &present_labels)] {
+        for (index, label) in labels.iter().enumerate() {
+            label_key(label, &path.key(key).index(index), report);
+        }
+    }
+    if !present_labels.is_empty() && is_glob(&resource) {
+        report
+            .error(&path.key("presentLabels"), "goes with the full name of a resource only: a glob does not say what will come");
     }
     for (key, label) in [("memoryLabel", &memory_label), ("replicasLabel", &replicas_label)] {
         if let Some(label) = label {
@@ -61,7 +83,7 @@ fn one(rule: format::GpuRule, path: &Path, report: &mut Report) -> GpuRule {
     }
     let unit = memory_unit.unwrap_or_default().bytes();
     let memory = memory_label.map(|key| MemoryLabel { key, unit });
-    GpuRule { resource, vendor, sharing, product_labels, memory, replicas_label }
+    GpuRule { resource, exclude, vendor, sharing, present_labels, product_labels, memory, replicas_label }
 }
 
 /// Why a text names no extended resource, or `None` if it does or was reported already.
@@ -72,7 +94,7 @@ fn resource_problem(resource: &str) -> Option<String> {
     if !resource.contains('/') {
         return Some("is not the full name of a resource: write domain/name, such as example.org/accel".to_owned());
     }
-    if !resource.contains(GLOB) {
+    if !is_glob(resource) {
         let good = names::is_qualified_name(resource);
         return (!good).then(|| "is not the name of a resource, such as example.org/accel".to_owned());
     }
@@ -80,7 +102,7 @@ fn resource_problem(resource: &str) -> Option<String> {
 }
 
 fn label_key(key: &str, path: &Path, report: &mut Report) {
-    if !names::is_qualified_name(key) {
+    if !names::is_qualified_name(&key.replace(RESOURCE, "example.org/accel")) {
         report.error(path, format!("{key:?} is not the key of a label"));
     }
 }

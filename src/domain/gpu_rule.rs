@@ -2,14 +2,26 @@
 
 use super::gpu::Sharing;
 
+/// Stands for the resource's full name in the keys of labels.
+pub const RESOURCE: &str = "{resource}";
+
+/// Whether a resource's name stands for several.
+pub fn is_glob(resource: &str) -> bool {
+    resource.contains(['*', '?', '[', ']', '{', '}'])
+}
+
 /// How to read one resource, or several whose names are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuRule {
     /// The full name, such as `example.org/accel`, or a glob over such names.
     pub resource: String,
+    /// Globs over names that are none of its, though `resource` matches them.
+    pub exclude: Vec<String>,
     /// `None`: the name before the top-level domain, here `example`.
     pub vendor: Option<String>,
     pub sharing: Sharing,
+    /// Keys of labels that say that a node has such GPUs, while the device plugin does not; only for a full name.
+    pub present_labels: Vec<String>,
     /// Keys of labels that name the product, the best first. Where none is set, the resource's own name does.
     pub product_labels: Vec<String>,
     pub memory: Option<MemoryLabel>,

@@ -53,7 +53,7 @@ const READERS: [Reader; 4] =
 pub fn read(facts: &mut NodeFacts, rules: &rules::Rules) {
     let node = Offered { labels: &facts.labels, capacity: &facts.capacity, allocatable: &facts.allocatable };
     let (mut pools, mut unclassified) = (Vec::new(), Vec::new());
-    for resource in node.resources() {
+    for resource in node.resources(rules) {
         if let Some(rule) = rules.find(&resource) {
             pools.extend(rules::pool(rule, &resource, &node));
         } else if let Some((_, pool)) = READERS.iter().find(|(knows, _)| knows(&resource)) {
@@ -75,9 +75,9 @@ pub struct Offered<'a> {
 
 impl<'a> Offered<'a> {
     /// Every extended resource, those that so far only labels promise included.
-    fn resources(&self) -> BTreeSet<Arc<str>> {
+    fn resources(&self, rules: &rules::Rules) -> BTreeSet<Arc<str>> {
         let advertised = self.capacity.keys().chain(self.allocatable.other.keys()).filter(|name| name.contains('/')).cloned();
-        advertised.chain(nvidia::promised(self)).chain(amd::promised(self)).collect()
+        advertised.chain(nvidia::promised(self)).chain(amd::promised(self)).chain(rules.promised(self)).collect()
     }
 
     /// Whether the node offers any resource of one reader.
@@ -217,23 +217,32 @@ pub fn slug(text: &str) -> String {
     slug.trim_end_matches('-').to_owned()
 }
 
-/// A resource that is a GPU or another accelerator by its name, and neither a side channel that vendors offer beside it
-/// nor a second count of the same chips.
-fn looks_like_gpu(resource: &str) -> bool {
+/// A side channel that vendors offer beside their cards, or a count of parts of them: never a GPU to have.
+pub fn is_accessory(resource: &str) -> bool {
     let Some((domain, name)) = resource.split_once('/') else { return false };
     let small = name.to_ascii_lowercase();
     match domain {
-        // Capitals: vGPUs and cards passed to virtual machines, such as `GRID_T4-4Q`. HAMi counts a card's parts.
-        "nvidia.com" => {
-            let part = ["gpumem", "gpucores"].iter().any(|part| small.starts_with(part));
-            !part && (small.contains("gpu") || name.starts_with(|c: char| c.is_ascii_uppercase()))
-        }
-        "gpu.intel.com" => ["i915", "xe"].iter().any(|driver| small.starts_with(driver)) && !small.ends_with("_monitoring"),
+        // HAMi counts a card's parts.
+        "nvidia.com" => ["gpumem", "gpucores"].iter().any(|part| small.starts_with(part)),
+        "gpu.intel.com" => small.ends_with("_monitoring") || ["millicores", "memory.max", "tiles"].contains(&small.as_str()),
+        "huawei.com" => small.ends_with("-memory"),
+        _ => false,
+    }
+}
+
+/// A resource that is a GPU or another accelerator by its name, and no second count of the same chips.
+fn looks_like_gpu(resource: &str) -> bool {
+    let Some((domain, name)) = resource.split_once('/').filter(|_| !is_accessory(resource)) else { return false };
+    let small = name.to_ascii_lowercase();
+    match domain {
+        // Capitals: vGPUs and cards passed to virtual machines, such as `GRID_T4-4Q`.
+        "nvidia.com" => small.contains("gpu") || name.starts_with(|c: char| c.is_ascii_uppercase()),
+        "gpu.intel.com" => ["i915", "xe"].iter().any(|driver| small.starts_with(driver)),
         "habana.ai" => true,
         // `neuroncore` counts the same chips in parts.
         "aws.amazon.com" => ["neuron", "neurondevice"].contains(&small.as_str()),
         "google.com" => small == "tpu",
-        "huawei.com" => small.starts_with("ascend") && !small.ends_with("-memory"),
+        "huawei.com" => small.starts_with("ascend"),
         _ => ["gpu", "gpus", "vgpu"].contains(&small.as_str()) || small.starts_with("gpu-") || small.ends_with("-gpu"),
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::gpu::{GpuPool, MIXED, NVIDIA_PRODUCT, Sharing};
 
 const VENDOR: &str = "nvidia";
 const DOMAIN: &str = "nvidia.com/";
-const WHOLE: &str = "nvidia.com/gpu";
+pub const WHOLE: &str = "nvidia.com/gpu";
 /// In front of the profile, under MIG strategy `mixed`.
 const SLICE: &str = "nvidia.com/mig-";
 /// Ends a resource's name under `renameByDefault: true`; the labels keep the name without it.

@@ -105,3 +105,70 @@ fn a_rule_takes_a_resource_off_the_list_of_the_unclassified() {
     assert!(snapshot.unclassified.is_empty());
     assert_eq!(snapshot.kinds[0].total, 4);
 }
+
+#[test]
+fn a_rule_on_a_vendors_plain_resource_keeps_the_ids_of_its_kinds() {
+    for (resource, key, value, id) in [
+        (GPU, "nvidia.com/gpu.product", "Tesla-T4", "tesla-t4"),
+        ("amd.com/gpu", "amd.com/gpu.product-name", "Instinct_MI300X", "amd-instinct-mi300x"),
+        ("gpu.intel.com/i915", "gpu.intel.com/product", "Flex_170", "intel-flex-170"),
+    ] {
+        let cluster = Cluster::default().node_with("a", &[(key, value)], &[(resource, 2)]);
+        assert_eq!(cluster.snapshot().kinds[0].kind.id, id, "the built-in reader's");
+        assert_eq!(kinds(&cluster, &format!("- {{resource: {resource}, productLabels: [{key}]}}"))[0].0, id);
+    }
+}
+
+#[test]
+fn a_glob_leaves_what_it_excludes_and_what_only_belongs_to_cards() {
+    let ids = |cluster: &Cluster, rules: &str| kinds(cluster, rules).into_iter().map(|(id, ..)| id).collect::<Vec<_>>();
+    let small = "- {resource: 'example.org/accel*', exclude: ['*/*-mini']}";
+    assert_eq!(ids(&accelerators(), small), ["example.org-accel"]);
+    let next = format!("{small}\n- {{resource: '*/*-mini', vendor: small}}");
+    assert_eq!(ids(&accelerators(), &next), ["example.org-accel", "small-example.org-accel-mini"], "another rule may take it");
+    let side =
+        ["i915_monitoring", "xe_monitoring", "millicores", "memory.max", "tiles"].map(|name| format!("gpu.intel.com/{name}"));
+    let resources: Vec<(&str, u32)> = side.iter().map(|name| (name.as_str(), 9)).chain([("gpu.intel.com/i915", 2)]).collect();
+    let intel = Cluster::default().node_with("a", &[], &resources);
+    assert_eq!(ids(&intel, "- {resource: 'gpu.intel.com/*'}"), ["intel-gpu.intel.com-i915"]);
+    assert_eq!(ids(&intel, "- {resource: '*/*'}"), ["intel-gpu.intel.com-i915"]);
+    let named = "- {resource: gpu.intel.com/tiles}";
+    assert_eq!(ids(&intel, named), ["intel-gpu", "intel-gpu.intel.com-tiles"], "who names one in full means it");
+}
+
+#[test]
+fn a_key_may_hold_the_name_of_the_resource() {
+    let labels = [
+        ("nvidia.com/big-gpu.product", "NVIDIA-H100-80GB-HBM3"),
+        ("nvidia.com/big-gpu.memory", "81559"),
+        ("nvidia.com/big-gpu.replicas", "2"),
+        ("nvidia.com/small-gpu.product", "NVIDIA-L4"),
+    ];
+    let own = [("nvidia.com/big-gpu", 8), ("nvidia.com/small-gpu", 1)];
+    let cluster = Cluster::default().node_with("a", &labels, &own);
+    let rule = "- {resource: 'nvidia.com/*-gpu', sharing: time-sliced, productLabels: ['{resource}.product'], \
+                memoryLabel: '{resource}.memory', replicasLabel: '{resource}.replicas'}";
+    assert_eq!(
+        kinds(&cluster, rule),
+        [
+            row("nvidia-h100-80gb-hbm3.nvidia.com-big-gpu.shared-2", own[0].0, "time-sliced", Some(81559), 8),
+            row("nvidia-l4.nvidia.com-small-gpu.shared-1", own[1].0, "time-sliced", None, 1),
+        ]
+    );
+}
+
+#[test]
+fn a_label_can_promise_what_a_rule_reads() {
+    let rule = "- {resource: example.org/accel, presentLabels: ['{resource}.present'], productLabels: [example.org/model]}";
+    let node = |present: &str, units: &[(&str, u32)]| {
+        Cluster::default().node_with("a", &[("example.org/accel.present", present), ("example.org/model", "X1")], units)
+    };
+    let state = |cluster: &Cluster| {
+        let config = format!("profiles: [{{slug: gpu, title: GPU, image: ml-cpu, gpu: {{}}}}]\ngpuResources:\n{rule}\n");
+        by_slug(&offers(cluster, &config), "gpu")["berth"]["availability"].clone()
+    };
+    assert_eq!(kinds(&node("true", &[]), rule), [row("example-x1.example.org-accel", ACCEL, "exclusive", None, 0)]);
+    assert_eq!(state(&node("true", &[])), "starting");
+    assert_eq!(state(&node("true", &[(ACCEL, 1)])), "now");
+    assert_eq!(state(&node("false", &[])), "never");
+}
