@@ -10,9 +10,13 @@ pub fn normalise(reference: &str) -> String {
         Some(_) => ("docker.io", reference.to_owned()),
         None => ("docker.io", format!("library/{reference}")),
     };
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let tag = if name.contains([':', '@']) { "" } else { ":latest" };
-    format!("{host}/{path}{tag}")
+    let (named, digest) = path.split_once('@').map_or((path.as_str(), None), |(named, digest)| (named, Some(digest)));
+    let (repository, tag) = named.rsplit_once(':').unwrap_or((named, "latest"));
+    match digest {
+        // It says all: a runtime takes no notice of a tag in front, and a node does not list both together.
+        Some(digest) => format!("{host}/{repository}@{digest}"),
+        None => format!("{host}/{repository}:{tag}"),
+    }
 }
 
 /// A number that stands for a reference. A node lists up to 50 images of several names each, and all that is asked of
@@ -35,6 +39,9 @@ mod tests {
             ("quay.io/a/b", "quay.io/a/b:latest"),
             ("localhost/a@sha256:00", "localhost/a@sha256:00"),
             ("registry:5000/a:2", "registry:5000/a:2"),
+            ("quay.io/a/b:2@sha256:00", "quay.io/a/b@sha256:00"),
+            ("registry:5000/a:2@sha256:00", "registry:5000/a@sha256:00"),
+            ("python:3@sha256:00", "docker.io/library/python@sha256:00"),
         ] {
             assert_eq!(normalise(short), full);
         }

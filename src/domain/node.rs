@@ -124,7 +124,7 @@ pub struct NodeState {
 impl NodeState {
     pub fn new(facts: Arc<NodeFacts>, usage: Usage, policy: &Policy) -> Self {
         let strange = strangeness(&facts, policy);
-        let hidden = strange.as_ref().is_some_and(Strangeness::is_virtual);
+        let hidden = strange.as_ref().is_some_and(|strange| strange.is_virtual);
         let strange = strange.map(|strange| strange.reason);
         let mut reasons = unusable_reasons(&facts, strange.as_ref(), policy);
         let usable = reasons.is_empty();
@@ -202,32 +202,32 @@ pub fn reconfiguring(state: &str) -> String {
     }
 }
 
-/// Why no pod of the hub may ever land on a node, and the label that tells such nodes apart.
+/// Why no pod of the hub may ever land on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strangeness {
     pub reason: String,
-    pub label: &'static str,
-    pub value: String,
-}
-
-impl Strangeness {
-    fn is_virtual(&self) -> bool {
-        VIRTUAL.iter().any(|(key, _)| *key == self.label)
-    }
+    /// What tells such nodes apart, if a label does.
+    pub label: Option<(&'static str, String)>,
+    is_virtual: bool,
 }
 
 /// Labels of nodes that stand for a whole other cluster: what they offer is not known to be there.
 const VIRTUAL: [(&str, &str); 2] = [("liqo.io/type", "virtual-node"), ("type", "virtual-kubelet")];
+/// The taint of such nodes, which some have without either label.
+const VIRTUAL_TAINT: &str = "virtual-kubelet.io/provider";
 
 /// A notebook is a Linux program built for one architecture. The scheduler knows neither: the pod has to say it.
 pub fn strangeness(facts: &NodeFacts, policy: &Policy) -> Option<Strangeness> {
     let label = |key: &str| facts.labels.get(key).map(String::as_str);
-    let strange = |reason: String, label, value: &str| Some(Strangeness { reason, label, value: value.to_owned() });
-    if let Some((key, value)) = VIRTUAL.into_iter().find(|(key, value)| label(key) == Some(value))
-        && !policy.virtual_nodes
-    {
-        return strange("stands for another cluster".to_owned(), key, value);
+    if !policy.virtual_nodes {
+        let labelled = VIRTUAL.into_iter().find(|(key, value)| label(key) == Some(value));
+        if labelled.is_some() || facts.taints.iter().any(|taint| taint.key == VIRTUAL_TAINT) {
+            let label = labelled.map(|(key, value)| (key, value.to_owned()));
+            return Some(Strangeness { reason: "stands for another cluster".to_owned(), label, is_virtual: true });
+        }
     }
+    let strange =
+        |reason, key, value: &str| Some(Strangeness { reason, label: Some((key, value.to_owned())), is_virtual: false });
     if let Some(system) = label(OS).filter(|system| *system != "linux") {
         return strange(format!("runs {system}"), OS, system);
     }

@@ -8,7 +8,7 @@ use super::gpu::{Kind, is_gpu_name};
 use super::node::{ARCH, ExpandablePool, NodeState, OS, Policy, strangeness};
 use super::quota::Quota;
 use super::resources::Resources;
-use super::selector::{NodeRequirements, Requirement};
+use super::selector::{NodeRequirements, NodeSelectorTerm, Requirement};
 use super::server::Server;
 use super::storage::Claim;
 
@@ -111,9 +111,9 @@ pub struct Snapshot {
     pub quotas: Vec<Quota>,
     /// The hub's servers that are in the cluster or on their way there, sorted by user and name.
     pub servers: Vec<Arc<Server>>,
-    /// What every pod of the hub must require, so that it stays off nodes on which it could not run. Empty where all
-    /// nodes are alike, as in nearly every cluster.
-    pub keep_off: Vec<Requirement>,
+    /// What every pod of the hub must require, so that it stays off nodes on which it could not run. `None` where
+    /// all nodes are alike, as in nearly every cluster.
+    pub keep_off: Option<NodeSelectorTerm>,
     pub growth: Vec<Growth>,
 }
 
@@ -255,14 +255,24 @@ fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>], policy: &Policy) -> G
     }
 }
 
-/// One requirement for each label by which nodes are strange, with all the values to stay away from. `NotIn` also takes
-/// nodes without the label.
-fn keep_off(nodes: &[Arc<NodeState>], policy: &Policy) -> Vec<Requirement> {
+/// One requirement for each label by which nodes are strange, with all the values to stay away from, and for each node
+/// that no label tells apart. `NotIn` also takes nodes without the label.
+fn keep_off(nodes: &[Arc<NodeState>], policy: &Policy) -> Option<NodeSelectorTerm> {
     let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for strange in nodes.iter().filter_map(|node| strangeness(&node.facts, policy)) {
-        labels.entry(strange.label).or_default().insert(strange.value);
+    let mut match_fields = Vec::new();
+    for node in nodes {
+        match strangeness(&node.facts, policy).map(|strange| strange.label) {
+            Some(Some((label, value))) => {
+                labels.entry(label).or_default().insert(value);
+            }
+            // A field requirement takes one value only.
+            Some(None) => match_fields.push(Requirement::not_in("metadata.name", vec![node.name().to_owned()])),
+            None => {}
+        }
     }
-    labels.into_iter().map(|(label, values)| Requirement::not_in(label, values.into_iter().collect())).collect()
+    let labels = labels.into_iter().map(|(label, values)| Requirement::not_in(label, values.into_iter().collect()));
+    let term = NodeSelectorTerm { match_expressions: labels.collect(), match_fields };
+    (term != NodeSelectorTerm::default()).then_some(term)
 }
 
 fn sum_demand(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<Demand> {

@@ -47,9 +47,11 @@ fn place(pod: &Pod, requests: Resources) -> Option<Place> {
     if !spec.scheduling_gates.is_empty() || pod.metadata.deletion_timestamp.is_some() || is_placeholder(pod) {
         return None;
     }
+    // A nomination holds the node against pods of equal or lower priority; that of a user's is zero or above.
+    let yields = spec.priority.is_some_and(|priority| priority < 0);
     let nominated = &pod.status.nominated_node_name;
     Some(Place::Waiting {
-        nominated: (!nominated.is_empty()).then(|| nominated.as_str().into()),
+        nominated: (!nominated.is_empty() && !yields).then(|| nominated.as_str().into()),
         pod: Box::new(PendingPod { requests, requirements: requirements(spec) }),
     })
 }

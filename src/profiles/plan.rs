@@ -158,10 +158,7 @@ fn plan_for<'a>(
             AvoidGpuNodes::Required => required = multiply_terms(&required, no_gpu_term(snapshot).as_slice()),
         },
     }
-    if !snapshot.keep_off.is_empty() {
-        let keep_off = NodeSelectorTerm { match_expressions: snapshot.keep_off.clone(), ..NodeSelectorTerm::default() };
-        required = multiply_terms(&required, &[keep_off]);
-    }
+    required = multiply_terms(&required, snapshot.keep_off.as_slice());
     let off = gpu.as_ref().and_then(|choice| keep_off::gpu_term(&choice.resource, snapshot));
     required = multiply_terms(&required, off.as_slice());
     let growth: Vec<&Growth> = gpu.iter().flat_map(|choice| choice.growth(snapshot)).collect();

@@ -106,6 +106,23 @@ fn case_33_the_node_of_another_cluster_is_hidden_unless_opted_in() {
     }
 }
 
+#[test]
+fn the_node_of_another_cluster_is_known_by_its_taint_alone() {
+    let taint = json!([{"key": "virtual-kubelet.io/provider", "value": "azure", "effect": "NoSchedule"}]);
+    let remote = Cluster::default().gpu_node("remote", A100, 81920, 4).change(|node| node["spec"]["taints"] = taint);
+    let hidden = view(&remote, NO_VOLUMES).snapshot.expect("a snapshot");
+    assert!(hidden.kinds.is_empty());
+    assert_eq!(hidden.nodes[0].reasons[0], "stands for another cluster");
+    let tolerant = serde_json::from_value(json!({"tolerations": [{"operator": "Exists"}]})).expect("a base");
+    let both = Cluster { items: [remote.items, Cluster::default().gpu_node("near", A100, 81920, 1).items].concat() };
+    let answer = patch(&view(&both, NO_VOLUMES), "", &ada(), &tolerant, &Value::Null).expect("a patch");
+    let answer = serde_json::to_value(answer.patch).expect("JSON");
+    let off = json!([{"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["remote"]}]}]);
+    assert_eq!(answer["node_affinity_required"], off, "no label tells it apart");
+    let shown = view(&both, "volumes: []\nvirtualNodes: true").snapshot.expect("a snapshot");
+    assert_eq!(shown.kinds[0].total, 5);
+}
+
 fn expandable(more: &str) -> String {
     format!(
         "volumes: []\nexpandable: [{{kind: nvidia-l4, memory: 24Gi, gpusPerNode: 1, maxNodes: 2, labels: {{pool: gpu}}{more}}}]\n"
@@ -230,6 +247,23 @@ fn placeholders_give_way_and_are_shown_apart() {
     assert_eq!((count.used, count.free, count.reclaimable), (1, 3, 2));
     let important = placeholder.change(|pod| pod["spec"]["priority"] = json!(0));
     assert_eq!(important.snapshot().kinds[0].free, 1, "without a lower priority it gives way to nobody");
+}
+
+#[test]
+fn a_nomination_of_lower_priority_holds_nothing_against_a_user() {
+    let nominated = |priority: i32| {
+        let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 1).pod("x/next", "", 1);
+        let cluster = cluster.change(|pod| {
+            pod["status"] = json!({"nominatedNodeName": "gpu-a"});
+            pod["spec"]["priority"] = json!(priority);
+        });
+        let count = cluster.snapshot().kinds[0].clone();
+        (outcome(&view(&cluster, NO_VOLUMES)).0, count.held, count.pending)
+    };
+    assert_eq!(nominated(-5), ("now".to_owned(), 0, 1), "the scheduler binds a user's pod in front of it");
+    for priority in [0, 1000] {
+        assert_eq!(nominated(priority), ("busy".to_owned(), 1, 1));
+    }
 }
 
 #[test]
