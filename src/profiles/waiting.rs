@@ -23,6 +23,7 @@ pub fn reasons(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Cata
         Stage::Bound(_) => on_node(&server.progress),
         Stage::Promised => vec!["the hub is about to make its pod".to_owned()],
         Stage::Waiting => vec!["the scheduler has not looked at it yet".to_owned()],
+        Stage::Gated => vec!["a queue of the cluster has not let it through to the scheduler yet".to_owned()],
         Stage::Unschedulable(_) => unschedulable(server, whose, queue, catalogue, age),
     }
 }

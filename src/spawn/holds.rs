@@ -62,7 +62,7 @@ impl Ledger {
         self.entries.retain(|_, entry| {
             let pod = inventory.and_then(|seen| seen.servers.iter().find(|server| server.hold.as_ref() == Some(&entry.id)));
             let over = match pod.map(|server| &server.stage) {
-                Some(Stage::Bound(_) | Stage::Unschedulable(_)) => true,
+                Some(Stage::Bound(_) | Stage::Unschedulable(_) | Stage::Gated) => true,
                 Some(Stage::Waiting | Stage::Promised) => {
                     entry.spawned = true;
                     false
