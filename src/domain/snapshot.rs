@@ -106,7 +106,8 @@ pub struct Snapshot {
     /// Names of GPU-like resources that no rule knows, sorted.
     pub unclassified: Vec<Arc<str>>,
     /// Claims of the hub's namespace; `None` where the source holds no claim at all and nothing can be checked.
-    pub claims: Option<BTreeMap<String, Claim>>,
+    /// Shared: there may be one for each user, and every answer lays promises over a snapshot of its own.
+    pub claims: Option<Arc<BTreeMap<String, Claim>>>,
     /// Quotas of the hub's namespace.
     pub quotas: Vec<Quota>,
     /// The hub's servers that are in the cluster or on their way there, sorted by user and name.
@@ -140,6 +141,7 @@ impl Snapshot {
         let kinds = kinds.into_values().collect();
         let keep_off = keep_off(&nodes, policy);
         let Surroundings { servers, claims, quotas } = surroundings;
+        let claims = claims.map(Arc::new);
         Self { generation, nodes, gpu_nodes, kinds, demand, unclassified, claims, quotas, servers, keep_off, growth }
     }
 
