@@ -3,6 +3,8 @@
 //! The checks are those of the stock scheduler that matter for a notebook: NodeUnschedulable, TaintToleration,
 //! NodeAffinity, VolumeBinding, VolumeZone and NodeResourcesFit. Source: `pkg/scheduler/framework/plugins`.
 
+mod reasons;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -258,12 +260,12 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
         .filter_map(|(node, verdict)| Some((node.name(), verdict.obstacle.clone()?)))
         .collect();
     let mut reasons: BTreeSet<String> = match availability {
-        Availability::Busy => busy_reasons(&obstacles, pod),
-        Availability::Never => never_reasons(&obstacles, pod),
-        _ => starting_reasons(&obstacles),
+        Availability::Busy => reasons::busy(&obstacles, pod),
+        Availability::Never => reasons::never(&obstacles, pod),
+        _ => reasons::starting(&obstacles),
     };
     if availability != Availability::Never {
-        reasons.extend(verdicts.iter().filter_map(|(node, verdict)| unreachable_room(node, verdict, pod)));
+        reasons.extend(verdicts.iter().filter_map(|(node, verdict)| reasons::unreachable_room(node, verdict, pod)));
     }
     if availability == Availability::Busy && grows.is_some() {
         reasons.insert("the cluster can start another node".to_owned());
@@ -284,89 +286,6 @@ fn serves(growth: &Growth, pod: &PodShape) -> bool {
     pod.gpu.as_ref().is_some_and(|gpu| *gpu == pool.kind.resource && pod.requests.other(gpu) <= pool.gpus_per_node)
         && pod.requirements.select("", &growth.labels)
         && pod.volumes.iter().all(|(_, reach)| reach.may_include(&growth.labels))
-}
-
-/// A node with room that only a volume keeps the pod from.
-fn unreachable_room(node: &NodeState, verdict: &Verdict, pod: &PodShape) -> Option<String> {
-    match &verdict.obstacle {
-        Some(Obstacle::OutOfReach(claim)) if node.usable() && shortage(&node.free, pod).is_none() => {
-            Some(format!("{} has room, but the volume of the storage claim {claim} can't be used there", node.name()))
-        }
-        _ => None,
-    }
-}
-
-fn starting_reasons(obstacles: &[(&str, Obstacle)]) -> BTreeSet<String> {
-    let of_nodes = obstacles.iter().filter(|(_, obstacle)| !matches!(obstacle, Obstacle::Unbound(_)));
-    of_nodes.map(|(node, obstacle)| format!("{node}: {obstacle}")).collect()
-}
-
-fn busy_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
-    let mut reasons = BTreeSet::new();
-    let (mut gpu_nodes, mut free_gpus, mut held_gpus, mut wanted) = (0_usize, 0_u64, 0_u64, 0);
-    for (node, obstacle) in obstacles {
-        let Obstacle::Full { resource, needed, free, held } = obstacle else { continue };
-        if pods_gpu_is(pod, resource) {
-            gpu_nodes += 1;
-            free_gpus = free.saturating_add(free_gpus);
-            held_gpus = held.saturating_add(held_gpus);
-            wanted = *needed;
-        } else if pod.gpu.is_some() {
-            let no = if *free == 0 { "no" } else { "not enough" };
-            reasons.insert(format!("GPU free but {no} {} left on {node}", plain_name(resource)));
-        } else {
-            reasons.insert(format!("no node has enough {} left", plain_name(resource)));
-        }
-    }
-    if gpu_nodes > 0 {
-        let elsewhere = !reasons.is_empty();
-        reasons.insert(match free_gpus {
-            0 if elsewhere => "on the other nodes all of them are in use".to_owned(),
-            0 => "all of them are in use".to_owned(),
-            n if n >= wanted => format!("{n} free, but on different nodes"),
-            n => format!("only {n} of the {wanted} asked for are free"),
-        });
-    }
-    if held_gpus > 0 {
-        reasons.insert(format!("{held_gpus} just taken by others whose servers are starting"));
-    }
-    reasons
-}
-
-fn never_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
-    let mut reasons = BTreeSet::new();
-    for (node, obstacle) in obstacles {
-        match obstacle {
-            Obstacle::NotSelected => {}
-            Obstacle::TooSmall { resource, needed, .. } if pods_gpu_is(pod, resource) => {
-                reasons.insert(match needed {
-                    1 => "no node has such a GPU".to_owned(),
-                    n => format!("no node has {n} of them"),
-                });
-            }
-            Obstacle::OutOfReach(claim) => {
-                reasons.insert(format!("the volume of the storage claim {claim} can't be used on {node}"));
-            }
-            Obstacle::TooSmall { resource, needed, .. } => {
-                reasons.insert(format!("no node is large enough for {}", amount(resource, *needed)));
-            }
-            other => {
-                reasons.insert(format!("{node}: {other}"));
-            }
-        }
-    }
-    if reasons.is_empty() {
-        reasons.insert("no node is of the kind that the request and the hub's own rules ask for".to_owned());
-    }
-    reasons
-}
-
-fn plain_name(resource: &str) -> &str {
-    match resource {
-        "cpu" => "CPU",
-        "pods" => "pod slots",
-        other => other,
-    }
 }
 
 #[cfg(test)]
