@@ -113,6 +113,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_ever_is_told_before_what_may_pass() {
+        let both = quota(&[("cpu", "2"), ("requests.nvidia.com/gpu", "1")], &[("cpu", "2")]);
+        assert!(both.excess(&pod(2)).is_some_and(|excess| excess.for_ever && excess.resource == "requests.nvidia.com/gpu"));
+        assert!(both.excess(&pod(1)).is_some_and(|excess| !excess.for_ever && excess.resource == "cpu"));
+    }
+
+    #[test]
     fn a_promised_pod_is_in_use() {
         let mut quota = quota(&[("requests.nvidia.com/gpu", "2"), ("cpu", "4"), ("limits.cpu", "1")], &[("cpu", "500m")]);
         quota.promise(&pod(1));

@@ -130,12 +130,12 @@ impl Taint {
     /// Goes by itself when the node has started or recovered; others stay until somebody decides.
     pub fn passes(&self) -> bool {
         let key = self.key.as_str();
-        PASSING.iter().any(|start| key.starts_with(start)) || key.ends_with(AGENT) || key == KARPENTER_NEW
+        PASSING.iter().any(|start| key.starts_with(start)) || key.ends_with(AGENT) || NEW.contains(&key)
     }
 
     /// An autoscaler is taking the node away.
     pub fn takes_away(&self) -> bool {
-        GOING.contains(&self.key.as_str())
+        self.repels() && GOING.contains(&self.key.as_str())
     }
 }
 
@@ -145,8 +145,8 @@ const PASSING: [&str; 3] =
     ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "startup-taint.cluster-autoscaler.kubernetes.io/"];
 /// How the keys end that an agent on the node takes off once it runs, such as Cilium's or the EBS driver's.
 const AGENT: &str = "/agent-not-ready";
-/// On each of Karpenter's nodes until it has registered.
-const KARPENTER_NEW: &str = "karpenter.sh/unregistered";
+/// On nodes that Karpenter and Cluster API have made, until these have looked at them.
+const NEW: [&str; 2] = ["karpenter.sh/unregistered", "node.cluster.x-k8s.io/uninitialized"];
 /// The cluster autoscaler's, and Karpenter's before and since its version 1.
 /// Source: `kubernetes-sigs/aws-ebs-csi-driver`, which treats the same three as the end of a node.
 const GOING: [&str; 3] = ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disruption", "karpenter.sh/disrupted"];

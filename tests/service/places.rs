@@ -185,6 +185,7 @@ fn a_taint_that_a_node_has_only_while_it_starts_is_starting() {
         ("ebs.csi.aws.com/agent-not-ready", "starting"),
         ("node.cilium.io/agent-not-ready", "starting"),
         ("karpenter.sh/unregistered", "starting"),
+        ("node.cluster.x-k8s.io/uninitialized", "starting"),
         ("startup-taint.cluster-autoscaler.kubernetes.io/disks", "starting"),
         ("node.kubernetes.io/not-ready", "starting"),
         ("node.cloudprovider.kubernetes.io/uninitialized", "starting"),
