@@ -128,6 +128,8 @@ pub struct Reading {
     pub labels: BTreeMap<String, String>,
     /// Labels say that the node has such GPUs, whether or not it advertises them.
     pub promised: bool,
+    /// How many units they say.
+    pub promised_units: Option<u64>,
 }
 
 impl Reading {
@@ -144,6 +146,7 @@ impl Reading {
             slices_per_card: 1,
             labels: BTreeMap::new(),
             promised: false,
+            promised_units: None,
         }
     }
 
@@ -169,6 +172,7 @@ impl Reading {
             allocatable,
             physical: capacity.div_ceil(self.replicas.max(1)).div_ceil(self.slices_per_card.max(1)),
             starting: allocatable == 0 && self.promised,
+            promised: self.promised_units.map(|units| units.max(capacity)),
             labels: self.labels,
         })
     }

@@ -109,6 +109,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         slice,
         labels,
         promised: count.is_some(),
+        promised_units: count.map(|count| count.saturating_mul(replicas)),
         ..Reading::whole(id, VENDOR, base)
     };
     reading.pool(resource, node)
