@@ -46,7 +46,9 @@ RETRY_SECONDS = 0.2  # a Berth that restarts refuses connections for a moment, a
 MOST_SENT_BYTES = 256 * 1024
 MOST_READ_BYTES = 2 * 1024 * 1024  # decoding more would hold up the hub's only loop
 SHOWN = ("slug", "display_name")
-OURS = {"profile_list", "pre_spawn_hook"}
+HIDING = ("options_form", "profile_form_template")
+TEMPLATE_PATHS = "additional_profile_form_template_paths"
+OURS = {"profile_list", "pre_spawn_hook", TEMPLATE_PATHS, *HIDING}
 HOOKS_FAULT = ("bad-request", "not-found", "method-not-allowed")  # Berth's words for a call that no user can mend
 TEMPLATES = str(Path(__file__).parent / "templates")
 
@@ -73,17 +75,19 @@ def configure(
     for section in (*own, c.KubeSpawner):
         section.profile_list = berth.profile_list
         section.pre_spawn_hook = berth.pre_spawn_hook
-        for name in ("options_form", "profile_form_template"):
+        if section is c.KubeSpawner or TEMPLATE_PATHS in section:
+            _add_path(section, TEMPLATE_PATHS, template_dir)
+    for section in (*own, c.KubeSpawner, c.Spawner):
+        for name in HIDING:
             if name in section:
                 app_log.error("Berth: %s is set, so users do not see Berth's form: take it out", name)
-    _add_path(c.KubeSpawner, "additional_profile_form_template_paths", template_dir)
     _add_path(c.JupyterHub, "template_paths", template_dir)
 
 
 def _add_path(section: Config, name: str, path: str) -> None:
     """Behind the site's own. The stock templates are searched last, and not found where these have one of that name."""
     paths = section[name]
-    if isinstance(paths, LazyConfigValue):  # nothing was set, or only added to what is empty by itself
+    if isinstance(paths, LazyConfigValue):  # nothing was set, or only added to the default
         paths = paths.get_value([])
     section[name] = [*([paths] if isinstance(paths, str) else paths), path]
 

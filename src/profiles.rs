@@ -1,6 +1,7 @@
 //! Profiles: what one user may choose now. Snapshot, catalogue and identity in; offers with availability and reasons out.
 
 pub mod choices;
+pub mod claims;
 pub mod hidden;
 mod keep_off;
 pub mod limits;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::catalogue::{Profile, WhenFull};
+use crate::catalogue::{Catalogue, Profile, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::Availability;
 use crate::domain::resources::Resources;
@@ -78,8 +78,7 @@ pub fn answer(
         return Err(Refusal::OverLimit(text));
     }
     let plan = plan(&request, snapshot, base, context.catalogue);
-    refuse(&settled, &request, &plan)?;
-    storage::check_claims(context.catalogue, snapshot)?;
+    refuse(&settled, &request, &plan, context.catalogue)?;
     let mut patch = patch::build(&settled.slug, &request, &plan, snapshot, base, context.catalogue);
     let promise = promise(&request, &plan, &patch);
     if let (Some(id), Some(_)) = (hold, &promise) {
@@ -122,11 +121,14 @@ pub fn plan_of<'a>(context: &Context<'a>, user: &User, base: &Base, options: &Va
     Ok((settled.slug, plan))
 }
 
-fn refuse(settled: &Settled<'_>, request: &Request<'_>, plan: &Plan<'_>) -> Result<(), Refusal> {
+fn refuse(settled: &Settled<'_>, request: &Request<'_>, plan: &Plan<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {
     let assessment = &plan.assessment;
     let text = |what: &str| format!("{} {what}: {}.", settled.title(), assessment.reasons.join("; "));
     if let Some(excess) = &plan.quota {
         return Err(Refusal::OverQuota(format!("{} can't be started: {excess}.", settled.title())));
+    }
+    if let Some(claim) = &plan.claim {
+        return Err(storage::refusal(claim, catalogue));
     }
     match assessment.availability {
         Availability::Never => Err(Refusal::NeverFits(text("can't run on this cluster"))),

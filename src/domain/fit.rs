@@ -3,6 +3,8 @@
 //! The checks are those of the stock scheduler that matter for a notebook: NodeUnschedulable, TaintToleration,
 //! NodeAffinity, VolumeBinding, VolumeZone and NodeResourcesFit. Source: `pkg/scheduler/framework/plugins`.
 
+mod reasons;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -145,11 +147,9 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
         return Verdict::of(Availability::Never, Obstacle::Leaving);
     }
     let starting = |obstacle| Verdict::of(Availability::Starting, obstacle);
-    if let Some((claim, reach)) = pod.volumes.iter().find(|(_, reach)| !reach.includes(&facts.name, &facts.labels)) {
-        return match reach {
-            Reach::Unbound => starting(Obstacle::Unbound(claim.clone())),
-            _ => Verdict::of(Availability::Never, Obstacle::OutOfReach(claim.clone())),
-        };
+    let unreachable = |reach: &Reach| *reach != Reach::Unbound && !reach.includes(&facts.name, &facts.labels);
+    if let Some((claim, _)) = pod.volumes.iter().find(|(_, reach)| unreachable(reach)) {
+        return Verdict::of(Availability::Never, Obstacle::OutOfReach(claim.clone()));
     }
     if let Some(verdict) = too_small(node, pod) {
         return verdict;
@@ -164,14 +164,14 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
         }
     }
     if let Some(taint) = pod.requirements.untolerated(&facts.taints) {
-        let text = format!("{}:{}", taint.key, taint.effect);
-        // The system takes its own taints away when the node recovers; others stay until somebody decides.
-        let passing = taint.key.starts_with("node.kubernetes.io/") || taint.key.starts_with("node.cloudprovider.kubernetes.io/");
-        let availability = if passing { Availability::Starting } else { Availability::Never };
-        return Verdict::of(availability, Obstacle::Tainted(text));
+        let availability = if taint.passes() { Availability::Starting } else { Availability::Never };
+        return Verdict::of(availability, Obstacle::Tainted(format!("{}:{}", taint.key, taint.effect)));
     }
     if let (Some(state), Some(_)) = (&facts.reconfiguring, &pod.gpu) {
         return starting(Obstacle::Reconfiguring(state.clone()));
+    }
+    if let Some(claim) = unbound(pod).next() {
+        return starting(Obstacle::Unbound(claim.to_owned()));
     }
     match shortage(&node.free, pod) {
         Some((resource, needed, free)) => {
@@ -188,8 +188,14 @@ fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
     if pods_gpu_is(pod, resource)
         && let Some(pool) = pools.next()
     {
-        if pool.starting {
-            return Some(Verdict::of(Availability::Starting, Obstacle::Loading));
+        match pool.promised {
+            // As many as the labels say will come, and no more.
+            Some(promised) if pool.starting && promised < needed => {
+                let obstacle = Obstacle::TooSmall { resource: resource.into(), needed, allocatable: promised };
+                return Some(Verdict::of(Availability::Never, obstacle));
+            }
+            _ if pool.starting => return Some(Verdict::of(Availability::Starting, Obstacle::Loading)),
+            _ => {}
         }
         if pool.capacity >= needed {
             let obstacle = Obstacle::Unhealthy { capacity: pool.capacity, healthy: pool.allocatable };
@@ -197,6 +203,11 @@ fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
         }
     }
     Some(Verdict::of(Availability::Never, Obstacle::TooSmall { resource: resource.into(), needed, allocatable }))
+}
+
+/// Claims that wait, whatever the node.
+fn unbound(pod: &PodShape) -> impl Iterator<Item = &str> {
+    pod.volumes.iter().filter(|(_, reach)| *reach == Reach::Unbound).map(|(claim, _)| claim.as_str())
 }
 
 fn pods_gpu_is(pod: &PodShape, resource: &str) -> bool {
@@ -238,6 +249,8 @@ const MOST_REASONS: usize = 4;
 pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShape) -> Assessment<'a> {
     let verdicts: Vec<_> = nodes.iter().map(|node| (node, judge(node, pod))).collect();
     let availability = verdicts.iter().map(|(_, v)| v.availability).min().unwrap_or(Availability::Never);
+    // A claim that waits is the same trouble on every node: it is told once.
+    let waits = || unbound(pod).map(|claim| Obstacle::Unbound(claim.to_owned()).to_string());
     let grows = growth.iter().find(|growth| growth.can_grow() && serves(growth, pod));
     if let (Some(growth), Availability::Never) = (grows, availability) {
         let reason = if growth.loading > 0 {
@@ -245,7 +258,8 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
         } else {
             format!("no such node runs now, and the cluster can start one (up to {})", growth.pool.max_nodes)
         };
-        return Assessment { availability: Availability::Starting, reasons: vec![reason], fitting: Vec::new() };
+        let reasons = std::iter::once(reason).chain(waits()).collect();
+        return Assessment { availability: Availability::Starting, reasons, fitting: Vec::new() };
     }
     if availability == Availability::Now {
         let fits = |(node, verdict): (&'a Arc<NodeState>, Verdict)| verdict.obstacle.is_none().then_some(node);
@@ -257,22 +271,24 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
         .filter_map(|(node, verdict)| Some((node.name(), verdict.obstacle.clone()?)))
         .collect();
     let mut reasons: BTreeSet<String> = match availability {
-        Availability::Busy => busy_reasons(&obstacles, pod),
-        Availability::Never => never_reasons(&obstacles, pod),
-        _ => obstacles.iter().map(|(node, obstacle)| starting_reason(node, obstacle)).collect(),
+        Availability::Busy => reasons::busy(&obstacles, pod),
+        Availability::Never => reasons::never(&obstacles, pod),
+        _ => reasons::starting(&obstacles),
     };
     if availability != Availability::Never {
-        reasons.extend(verdicts.iter().filter_map(|(node, verdict)| unreachable_room(node, verdict, pod)));
+        reasons.extend(verdicts.iter().filter_map(|(node, verdict)| reasons::unreachable_room(node, verdict, pod)));
     }
     if availability == Availability::Busy && grows.is_some() {
         reasons.insert("the cluster can start another node".to_owned());
     }
-    let more = reasons.len().saturating_sub(MOST_REASONS);
-    let mut reasons: Vec<String> = std::mem::take(&mut reasons).into_iter().take(MOST_REASONS).collect();
+    let mut told: Vec<String> = if availability == Availability::Starting { waits().collect() } else { Vec::new() };
+    told.extend(reasons);
+    let more = told.len().saturating_sub(MOST_REASONS);
+    told.truncate(MOST_REASONS);
     if more > 0 {
-        reasons.push(format!("and {more} more"));
+        told.push(format!("and {more} more"));
     }
-    Assessment { availability, reasons, fitting: Vec::new() }
+    Assessment { availability, reasons: told, fitting: Vec::new() }
 }
 
 /// Whether a new node of the pool could take the pod, as far as its labels and GPUs tell.
@@ -280,93 +296,7 @@ fn serves(growth: &Growth, pod: &PodShape) -> bool {
     let pool = &growth.pool;
     pod.gpu.as_ref().is_some_and(|gpu| *gpu == pool.kind.resource && pod.requests.other(gpu) <= pool.gpus_per_node)
         && pod.requirements.select("", &growth.labels)
-        && pod.volumes.iter().all(|(_, reach)| reach.includes("", &growth.labels))
-}
-
-/// A node with room that only a volume keeps the pod from.
-fn unreachable_room(node: &NodeState, verdict: &Verdict, pod: &PodShape) -> Option<String> {
-    match &verdict.obstacle {
-        Some(Obstacle::OutOfReach(claim)) if node.usable() && shortage(&node.free, pod).is_none() => {
-            Some(format!("{} has room, but the volume of the storage claim {claim} can't be used there", node.name()))
-        }
-        _ => None,
-    }
-}
-
-/// A claim that waits is the same trouble on every node: it is told once.
-fn starting_reason(node: &str, obstacle: &Obstacle) -> String {
-    match obstacle {
-        Obstacle::Unbound(_) => obstacle.to_string(),
-        other => format!("{node}: {other}"),
-    }
-}
-
-fn busy_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
-    let mut reasons = BTreeSet::new();
-    let (mut gpu_nodes, mut free_gpus, mut held_gpus, mut wanted) = (0_usize, 0_u64, 0_u64, 0);
-    for (node, obstacle) in obstacles {
-        let Obstacle::Full { resource, needed, free, held } = obstacle else { continue };
-        if pods_gpu_is(pod, resource) {
-            gpu_nodes += 1;
-            free_gpus = free.saturating_add(free_gpus);
-            held_gpus = held.saturating_add(held_gpus);
-            wanted = *needed;
-        } else if pod.gpu.is_some() {
-            let no = if *free == 0 { "no" } else { "not enough" };
-            reasons.insert(format!("GPU free but {no} {} left on {node}", plain_name(resource)));
-        } else {
-            reasons.insert(format!("no node has enough {} left", plain_name(resource)));
-        }
-    }
-    if gpu_nodes > 0 {
-        let elsewhere = !reasons.is_empty();
-        reasons.insert(match free_gpus {
-            0 if elsewhere => "on the other nodes all of them are in use".to_owned(),
-            0 => "all of them are in use".to_owned(),
-            n if n >= wanted => format!("{n} free, but on different nodes"),
-            n => format!("only {n} of the {wanted} asked for are free"),
-        });
-    }
-    if held_gpus > 0 {
-        reasons.insert(format!("{held_gpus} just taken by others whose servers are starting"));
-    }
-    reasons
-}
-
-fn never_reasons(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> BTreeSet<String> {
-    let mut reasons = BTreeSet::new();
-    for (node, obstacle) in obstacles {
-        match obstacle {
-            Obstacle::NotSelected => {}
-            Obstacle::TooSmall { resource, needed, .. } if pods_gpu_is(pod, resource) => {
-                reasons.insert(match needed {
-                    1 => "no node has such a GPU".to_owned(),
-                    n => format!("no node has {n} of them"),
-                });
-            }
-            Obstacle::OutOfReach(claim) => {
-                reasons.insert(format!("the volume of the storage claim {claim} can't be used on {node}"));
-            }
-            Obstacle::TooSmall { resource, needed, .. } => {
-                reasons.insert(format!("no node is large enough for {}", amount(resource, *needed)));
-            }
-            other => {
-                reasons.insert(format!("{node}: {other}"));
-            }
-        }
-    }
-    if reasons.is_empty() {
-        reasons.insert("no node is of the kind that the request and the hub's own rules ask for".to_owned());
-    }
-    reasons
-}
-
-fn plain_name(resource: &str) -> &str {
-    match resource {
-        "cpu" => "CPU",
-        "pods" => "pod slots",
-        other => other,
-    }
+        && pod.volumes.iter().all(|(_, reach)| reach.may_include(&growth.labels))
 }
 
 #[cfg(test)]

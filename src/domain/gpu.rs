@@ -173,6 +173,8 @@ pub struct GpuPool {
     pub physical: u64,
     /// The labels promise GPUs, but the node advertises none: driver or device plugin are still starting, or broken.
     pub starting: bool,
+    /// Units that the labels promise, where they say how many.
+    pub promised: Option<u64>,
     /// The labels that single this kind out, such as `nvidia.com/gpu.product=Tesla-T4-SHARED`. Empty where a node has
     /// no label to go by; then only its name does.
     pub labels: BTreeMap<String, String>,
@@ -273,6 +275,7 @@ mod tests {
             allocatable: 1,
             physical: 1,
             starting: false,
+            promised: None,
             labels: [("product".to_owned(), value.to_owned())]
                 .into_iter()
                 .chain(replicas.map(|r| ("replicas".to_owned(), r.to_owned())))

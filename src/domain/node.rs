@@ -178,15 +178,16 @@ fn count(pool: &GpuPool, usage: &Usage, usable: bool) -> NodeGpus {
     let used = usage.used.other(&pool.kind.resource);
     let held = usage.held.other(&pool.kind.resource);
     let left = pool.allocatable.saturating_sub(used).saturating_sub(held);
+    let free = if usable { left } else { 0 };
     NodeGpus {
         kind: pool.kind.clone(),
         total: pool.capacity,
         unhealthy: pool.capacity.saturating_sub(pool.allocatable),
         used,
         held,
-        free: if usable { left } else { 0 },
+        free,
         unusable: if usable { 0 } else { left },
-        reclaimable: usage.reclaimable.other(&pool.kind.resource),
+        reclaimable: usage.reclaimable.other(&pool.kind.resource).min(free),
         physical: pool.physical,
     }
 }
@@ -284,8 +285,15 @@ mod tests {
             replicas: 1,
             resource: "nvidia.com/gpu".into(),
         };
-        let pool =
-            GpuPool { kind: Arc::new(kind), capacity, allocatable, physical: capacity, starting: false, labels: BTreeMap::new() };
+        let pool = GpuPool {
+            kind: Arc::new(kind),
+            capacity,
+            allocatable,
+            physical: capacity,
+            starting: false,
+            promised: None,
+            labels: BTreeMap::new(),
+        };
         NodeFacts { name: "gpu-a".into(), ready: true, pools: vec![pool], ..NodeFacts::default() }
     }
 

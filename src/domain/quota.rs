@@ -50,7 +50,7 @@ impl Quota {
 
     /// What of a pod's requests is more than the quota leaves.
     pub fn excess(&self, requests: &Resources) -> Option<Excess> {
-        self.hard.iter().find_map(|(resource, hard)| {
+        let excesses = self.hard.iter().filter_map(|(resource, hard)| {
             let needed = asked(resource, requests)?;
             let used = self.used.get(resource).copied().unwrap_or(Quantity::ZERO);
             let thousandths = |quantity: Quantity| quantity.millis();
@@ -62,8 +62,14 @@ impl Quota {
                 used,
                 for_ever: needed > most,
             })
-        })
+        });
+        worst(excesses)
     }
+}
+
+/// The first that is for ever, or the first: there is no waiting for one quota while another never lets the pod in.
+pub fn worst(excesses: impl Iterator<Item = Excess>) -> Option<Excess> {
+    excesses.min_by_key(|excess| !excess.for_ever)
 }
 
 /// What a pod asks for of what a quota counts, in thousandths of a unit; `None` if the quota counts something else.
@@ -104,6 +110,13 @@ mod tests {
             "the quota team allows 4 of requests.nvidia.com/gpu in the hub's namespace, and 3 are in use"
         );
         assert!(gpus.excess(&pod(5)).is_some_and(|excess| excess.for_ever));
+    }
+
+    #[test]
+    fn what_is_for_ever_is_told_before_what_may_pass() {
+        let both = quota(&[("cpu", "2"), ("requests.nvidia.com/gpu", "1")], &[("cpu", "2")]);
+        assert!(both.excess(&pod(2)).is_some_and(|excess| excess.for_ever && excess.resource == "requests.nvidia.com/gpu"));
+        assert!(both.excess(&pod(1)).is_some_and(|excess| !excess.for_ever && excess.resource == "cpu"));
     }
 
     #[test]

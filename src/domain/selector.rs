@@ -88,7 +88,7 @@ impl NodeSelectorTerm {
         self.match_expressions.iter().all(by_label) && self.match_fields.iter().all(by_field)
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.match_expressions.is_empty() && self.match_fields.is_empty()
     }
 
@@ -126,7 +126,30 @@ impl Taint {
     pub fn repels(&self) -> bool {
         self.effect != "PreferNoSchedule"
     }
+
+    /// Goes by itself when the node has started or recovered; others stay until somebody decides.
+    pub fn passes(&self) -> bool {
+        let key = self.key.as_str();
+        PASSING.iter().any(|start| key.starts_with(start)) || key.ends_with(AGENT) || NEW.contains(&key)
+    }
+
+    /// An autoscaler is taking the node away.
+    pub fn takes_away(&self) -> bool {
+        self.repels() && GOING.contains(&self.key.as_str())
+    }
 }
+
+/// How the keys of taints begin that the system and the cluster autoscaler's users put on nodes for a while.
+/// Source: the cluster autoscaler's FAQ, "Startup taints".
+const PASSING: [&str; 3] =
+    ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "startup-taint.cluster-autoscaler.kubernetes.io/"];
+/// How the keys end that an agent on the node takes off once it runs, such as Cilium's or the EBS driver's.
+const AGENT: &str = "/agent-not-ready";
+/// On nodes that Karpenter and Cluster API have made, until these have looked at them.
+const NEW: [&str; 2] = ["karpenter.sh/unregistered", "node.cluster.x-k8s.io/uninitialized"];
+/// The cluster autoscaler's, and Karpenter's before and since its version 1.
+/// Source: `kubernetes-sigs/aws-ebs-csi-driver`, which treats the same three as the end of a node.
+const GOING: [&str; 3] = ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disruption", "karpenter.sh/disrupted"];
 
 /// A toleration of a pod. No key with `Exists` tolerates every taint; no effect means all effects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

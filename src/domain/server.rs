@@ -12,6 +12,8 @@ pub enum Stage {
     Promised,
     /// The scheduler has not looked at the pod yet.
     Waiting,
+    /// Something in the cluster keeps the pod from the scheduler, as a queue of workloads does.
+    Gated,
     /// The scheduler found no node. Its own words.
     Unschedulable(String),
     /// On this node.

@@ -8,7 +8,7 @@ use super::gpu::{Kind, is_gpu_name};
 use super::node::{ARCH, ExpandablePool, NodeState, OS, Policy, strangeness};
 use super::quota::Quota;
 use super::resources::Resources;
-use super::selector::{NodeRequirements, NodeSelectorTerm, Requirement};
+use super::selector::{NodeRequirements, NodeSelectorTerm, Requirement, Taint};
 use super::server::Server;
 use super::storage::Claim;
 
@@ -68,7 +68,7 @@ impl KindCount {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Growth {
     pub pool: ExpandablePool,
-    /// Nodes of the pool that exist.
+    /// Nodes of the pool that exist and stay.
     pub nodes: u64,
     /// Those of them that do not offer their GPUs yet: drivers take minutes to load on a new node.
     pub loading: u64,
@@ -106,7 +106,8 @@ pub struct Snapshot {
     /// Names of GPU-like resources that no rule knows, sorted.
     pub unclassified: Vec<Arc<str>>,
     /// Claims of the hub's namespace; `None` where the source holds no claim at all and nothing can be checked.
-    pub claims: Option<BTreeMap<String, Claim>>,
+    /// Shared: there may be one for each user, and every answer lays promises over a snapshot of its own.
+    pub claims: Option<Arc<BTreeMap<String, Claim>>>,
     /// Quotas of the hub's namespace.
     pub quotas: Vec<Quota>,
     /// The hub's servers that are in the cluster or on their way there, sorted by user and name.
@@ -135,11 +136,12 @@ impl Snapshot {
         for Growth { pool, .. } in &growth {
             kinds.entry(pool.kind.id.clone()).or_insert_with(|| KindCount::none(pool.kind.clone()));
         }
-        let demand = sum_demand(&gpu_nodes, pending);
+        let demand = sum_demand(&gpu_nodes, &growth, pending);
         add_pending(&mut kinds, &demand);
         let kinds = kinds.into_values().collect();
         let keep_off = keep_off(&nodes, policy);
         let Surroundings { servers, claims, quotas } = surroundings;
+        let claims = claims.map(Arc::new);
         Self { generation, nodes, gpu_nodes, kinds, demand, unclassified, claims, quotas, servers, keep_off, growth }
     }
 
@@ -240,7 +242,9 @@ fn add_pending(kinds: &mut BTreeMap<String, KindCount>, demand: &[Demand]) {
 fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>], policy: &Policy) -> Growth {
     let belongs = |node: &&Arc<NodeState>| pool.labels.iter().all(|(key, value)| node.facts.labels.get(key) == Some(value));
     let offers = |node: &Arc<NodeState>| node.facts.allocatable.other(&pool.kind.resource) > 0;
-    let mine = || nodes.iter().filter(belongs);
+    // A node that goes makes room in its pool for another.
+    let stays = |node: &&Arc<NodeState>| !node.facts.leaving && !node.facts.taints.iter().any(Taint::takes_away);
+    let mine = || nodes.iter().filter(belongs).filter(stays);
     // Every kubelet sets these two by itself.
     let mut labels = pool.labels.clone();
     labels.entry(OS.to_owned()).or_insert_with(|| "linux".to_owned());
@@ -250,7 +254,7 @@ fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>], policy: &Policy) -> G
     Growth {
         pool: pool.clone(),
         nodes: mine().count() as u64,
-        loading: mine().filter(|node| !node.facts.leaving && !offers(node)).count() as u64,
+        loading: mine().filter(|node| !offers(node)).count() as u64,
         labels,
     }
 }
@@ -275,7 +279,7 @@ fn keep_off(nodes: &[Arc<NodeState>], policy: &Policy) -> Option<NodeSelectorTer
     (term != NodeSelectorTerm::default()).then_some(term)
 }
 
-fn sum_demand(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<Demand> {
+fn sum_demand(nodes: &[Arc<NodeState>], growth: &[Growth], pending: &[&PendingPod]) -> Vec<Demand> {
     // Waiting pods are mostly copies of a few: what they accept is looked for once for all of a sort.
     let mut sorts: BTreeMap<&NodeRequirements, Resources> = BTreeMap::new();
     for pod in pending {
@@ -283,7 +287,7 @@ fn sum_demand(nodes: &[Arc<NodeState>], pending: &[&PendingPod]) -> Vec<Demand> 
     }
     let mut sums: BTreeMap<BTreeSet<String>, u64> = BTreeMap::new();
     for (requirements, requests) in sorts {
-        for (resource, ids) in acceptable_kinds(nodes, requirements, &requests) {
+        for (resource, ids) in acceptable_kinds(nodes, growth, requirements, &requests) {
             let kinds = ids.into_iter().map(str::to_owned).collect();
             let sum = sums.entry(kinds).or_default();
             *sum = sum.saturating_add(requests.other(resource));
@@ -296,16 +300,22 @@ fn smaller(size: Option<u64>, than: Option<u64>) -> bool {
     size.is_some_and(|size| than.is_none_or(|than| size < than))
 }
 
-/// By resource asked for, the kinds on the nodes that are acceptable. A pod that accepts several is demand for each of
+/// By resource asked for, the kinds on the nodes that are acceptable, and on those that may come. A pod that accepts several is demand for each of
 /// them, since it may take any.
 fn acceptable_kinds<'a>(
     nodes: &'a [Arc<NodeState>],
+    growth: &'a [Growth],
     requirements: &NodeRequirements,
     requests: &Resources,
 ) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let asked = |kind: &&Arc<Kind>| requests.other(&kind.resource) > 0;
+    for Growth { pool, labels, .. } in growth.iter().filter(|growth| growth.can_grow()) {
+        if asked(&&pool.kind) && requirements.select("", labels) {
+            ids.entry(&pool.kind.resource).or_default().insert(&pool.kind.id);
+        }
+    }
     for node in nodes {
-        let asked = |kind: &&Arc<Kind>| requests.other(&kind.resource) > 0;
         let mut kinds = node.gpus.iter().map(|gpu| &gpu.kind).filter(asked).peekable();
         if kinds.peek().is_some() && requirements.select(node.name(), &node.facts.labels) {
             for kind in kinds {

@@ -42,4 +42,49 @@ impl Reach {
             Self::Unbound => false,
         }
     }
+
+    /// Whether a node that is not there yet could use the volume, by the labels that are known of it. The autoscaler knows
+    /// in which zone it will be; a label of a place that is not among them may turn out to be any.
+    pub fn may_include(&self, labels: &BTreeMap<String, String>) -> bool {
+        let Self::Nodes(terms) = self else { return true };
+        terms.iter().any(|term| {
+            let mut known = term.clone();
+            known.match_expressions.retain(|requirement| labels.contains_key(&requirement.key) || !is_place(&requirement.key));
+            (known.is_empty() && !term.is_empty()) || known.matches("", labels)
+        })
+    }
+}
+
+/// Whether a label says where a node is, as `topology.kubernetes.io/zone` and those of the storage drivers do. One that
+/// names the node itself is none: a new node has a new name.
+fn is_place(key: &str) -> bool {
+    ["zone", "region"].iter().any(|place| key.ends_with(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::selector::Requirement;
+
+    #[test]
+    fn only_places_of_a_node_to_come_are_unknown() {
+        let labels = BTreeMap::from([("topology.kubernetes.io/region".to_owned(), "north".to_owned())]);
+        let is_in = |key: &str| Requirement::is_in(key, vec!["a".to_owned()]);
+        let zone = || is_in("topology.gke.io/zone");
+        for (requirements, expected) in [
+            (vec![zone()], true),
+            (vec![is_in("topology.csi.vmware.com/k8s-zone")], true),
+            (vec![is_in("kubernetes.io/hostname")], false),
+            (vec![zone(), is_in("kubernetes.io/hostname")], false),
+            (vec![is_in("topology.hostpath.csi/node")], false),
+            (vec![zone(), is_in("topology.kubernetes.io/region")], false),
+            (vec![zone(), Requirement::is_in("topology.kubernetes.io/region", vec!["north".to_owned()])], true),
+            (vec![], false),
+        ] {
+            let term = NodeSelectorTerm { match_expressions: requirements, ..NodeSelectorTerm::default() };
+            assert_eq!(Reach::Nodes(vec![term.clone()]).may_include(&labels), expected, "{term:?}");
+        }
+        let named = NodeSelectorTerm { match_expressions: vec![zone()], ..NodeSelectorTerm::node("gpu-a") };
+        assert!(!Reach::Nodes(vec![named]).may_include(&labels), "a new node has another name");
+    }
 }

@@ -40,10 +40,14 @@ pub async fn admit_user(service: &Service, request: &HttpRequest) -> actix_web::
     }
     let token = hub.borrow().clone();
     let cookies = Cookies::new(&token, &service.prefix, request);
-    let known = match cookies.open(SESSION) {
-        Some(session) => identities.resolve_session(&session, &hub_sessions(request)).await,
-        None => Err(IdentityError::LoggedOut),
-    };
+    let mut known = Err(IdentityError::LoggedOut);
+    for session in cookies.open(SESSION) {
+        known = identities.resolve_session(&session, &hub_sessions(request)).await;
+        // Another cookie of this name may be of the hub session that the browser is in.
+        if known != Err(IdentityError::LoggedOut) {
+            break;
+        }
+    }
     let refusal = match known {
         Ok(identity) => return Ok(identity),
         Err(IdentityError::LoggedOut) if can_log_in(request) => begin(login, &service.prefix, &cookies, request),

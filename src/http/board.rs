@@ -24,8 +24,8 @@ pub async fn board(service: web::Data<Service>, request: HttpRequest) -> actix_w
     let content = html! {
         (servers.own(&user))
         (cluster::kinds(snapshot, user.admin))
-        (cluster::nodes(snapshot))
         @if user.admin { (servers.all(people.as_deref())) }
+        (cluster::nodes(snapshot))
     };
     Ok(page.respond(StatusCode::OK, &content))
 }

@@ -180,7 +180,8 @@ impl Stream {
                     // Nothing is published when the source is lost.
                     let stale = self.service.inventory.health.freshness().stale;
                     let news = self.stale.is_some_and(|said| said != stale) || self.next.elapsed() >= LONGEST_QUIET;
-                    if news { self.event() } else { Some(Bytes::from_static(b": \n\n")) }
+                    let event = if news { self.event() } else { None };
+                    event.or_else(|| Some(Bytes::from_static(b": \n\n")))
                 }
             };
             if let Some(bytes) = bytes {

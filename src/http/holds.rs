@@ -85,6 +85,8 @@ impl Holds {
     pub async fn follow(self: Arc<Self>, mut inventory: watch::Receiver<Option<Arc<Snapshot>>>) {
         let mut changes = self.changes();
         loop {
+            // Seen before the ends are read: a hold that is made in between is a change once more.
+            changes.borrow_and_update();
             self.renew(inventory.borrow_and_update().clone());
             let next = self.lock().ledger.next_end();
             let end = async {
@@ -93,7 +95,6 @@ impl Holds {
                     None => std::future::pending().await,
                 }
             };
-            changes.borrow_and_update();
             tokio::select! {
                 changed = inventory.changed() => if changed.is_err() { return },
                 // A new hold may end before all others.

@@ -111,7 +111,7 @@ fn too_many(cookies: &Cookies<'_>) -> Vec<String> {
 }
 
 fn read_begun(cookies: &Cookies<'_>, name: &str) -> Option<Begun> {
-    serde_json::from_str(&cookies.open(name)?).ok()
+    cookies.open(name).iter().find_map(|text| serde_json::from_str(text).ok())
 }
 
 fn begun_name(state: &str) -> Option<String> {

@@ -53,7 +53,7 @@ impl State {
     fn of(server: &Server) -> Self {
         match (&server.stage, &server.progress) {
             (Stage::Promised, _) => Self::Promised,
-            (Stage::Waiting | Stage::Unschedulable(_), _) => Self::Waiting,
+            (Stage::Waiting | Stage::Gated | Stage::Unschedulable(_), _) => Self::Waiting,
             (Stage::Bound(_), Progress::Running) => Self::Running,
             (Stage::Bound(_), _) => Self::Starting,
         }
@@ -84,10 +84,11 @@ pub async fn servers(service: web::Data<Service>, request: HttpRequest) -> actix
     if user != caller.name && !caller.admin {
         return Err(Problem::new(403, "forbidden", "Only administrators may see the servers of others.").into());
     }
-    Ok(json(&list(&service.view(), &user)?))
+    let told = if user == caller.name { "yours" } else { "this one" };
+    Ok(json(&list(&service.view(), &user, told)?))
 }
 
-fn list(view: &View, user: &str) -> Result<ServerList, Problem> {
+fn list(view: &View, user: &str, told: &str) -> Result<ServerList, Problem> {
     let snapshot = view.snapshot.as_deref().ok_or(Refusal::NoInventory)?;
     let queue = Queue::new(snapshot);
     let servers = snapshot.servers.iter().filter(|server| server.user == user).map(|server| ServerRow {
@@ -97,7 +98,7 @@ fn list(view: &View, user: &str) -> Result<ServerList, Problem> {
             Stage::Bound(node) => Some(node.to_string()),
             _ => None,
         },
-        reasons: reasons(server, "yours", &queue, &view.catalogue, &elapsed),
+        reasons: reasons(server, told, &queue, &view.catalogue, &elapsed),
     });
     Ok(ServerList {
         generation: snapshot.generation,

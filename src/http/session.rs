@@ -31,12 +31,12 @@ impl<'a> Cookies<'a> {
         Self { request, path, key: Key::derive_from(digest.finish().as_ref()) }
     }
 
-    /// The text sealed under this name; None where there is none, or not by this key.
-    pub fn open(&self, name: &str) -> Option<String> {
+    /// The texts sealed under this name by this key. A browser may hold several cookies of one name, for several paths.
+    pub fn open(&self, name: &str) -> Vec<String> {
         let jar = CookieJar::new();
         let jar = jar.private(&self.key);
-        let mut found = of_browser(self.request).filter(|cookie| cookie.name() == name);
-        found.find_map(|cookie| Some(jar.decrypt(cookie.into_owned())?.value().to_owned()))
+        let found = of_browser(self.request).filter(|cookie| cookie.name() == name);
+        found.filter_map(|cookie| Some(jar.decrypt(cookie.into_owned())?.value().to_owned())).collect()
     }
 
     /// A cookie that only Berth can read, until the browser is closed or for the given time.

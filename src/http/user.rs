@@ -131,7 +131,8 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     let tried = options.as_object().is_some_and(|options| !options.is_empty());
     let tried = tried.then(|| (&options, dry_run(&service, &user, &whose.server, &options)));
     let from_hub = other.is_none() || known.is_some();
-    let asked = Asked { user: &user, server: &whose.server, from_hub, tried };
+    let unknown = whose.from_hub && other.is_some() && known.is_none() && people.is_some();
+    let asked = Asked { user: &user, server: &whose.server, from_hub, unknown, tried };
     let hidden = hidden(&view.context("", ""), &user);
     let content = html! {
         (offers::form(&asked, people.as_deref()))

@@ -71,6 +71,8 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         slices_per_card: slices,
         labels,
         promised: !matches!(product, Said::Nothing),
+        // A counter's label holds how many cards; a plain one holds their name.
+        promised_units: label.filter(|key| slices == 1 && key.ends_with(name)).and_then(|key| node.number(key)),
         ..Reading::whole(id, VENDOR, name)
     };
     reading.pool(resource, node)

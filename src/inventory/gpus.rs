@@ -25,6 +25,7 @@ const OTHERS_PRODUCTS: [&str; 6] = [
 const MACHINE: &str = "node.kubernetes.io/instance-type";
 /// In place of the vendor in a product's name.
 const OTHERS_VENDOR: &str = "karpenter.k8s.aws/instance-gpu-manufacturer";
+const OTHERS_COUNT: &str = "karpenter.k8s.aws/instance-gpu-count";
 /// In MiB, of one GPU.
 const OTHERS_MEMORY: &str = "karpenter.k8s.aws/instance-gpu-memory";
 /// Values of those labels that name no product: Azure only says the vendor, and small distributions put their own name
@@ -121,6 +122,11 @@ impl<'a> Offered<'a> {
         keys.filter_map(|key| self.label(key)).any(|value| value.eq_ignore_ascii_case(vendor) || names_vendor(value, vendor))
     }
 
+    /// The number of whole GPUs as others than their vendor say it.
+    pub fn cards_elsewhere(&self) -> Option<u64> {
+        self.number(OTHERS_COUNT)
+    }
+
     /// The memory of one whole GPU as others than its vendor say it.
     pub fn memory_elsewhere(&self) -> Option<u64> {
         self.number(OTHERS_MEMORY)
@@ -143,6 +149,8 @@ pub struct Reading {
     pub labels: BTreeMap<String, String>,
     /// Labels say that the node has such GPUs, whether or not it advertises them.
     pub promised: bool,
+    /// How many units they say.
+    pub promised_units: Option<u64>,
 }
 
 impl Reading {
@@ -159,6 +167,7 @@ impl Reading {
             slices_per_card: 1,
             labels: BTreeMap::new(),
             promised: false,
+            promised_units: None,
         }
     }
 
@@ -184,6 +193,7 @@ impl Reading {
             allocatable,
             physical: capacity.div_ceil(self.replicas.max(1)).div_ceil(self.slices_per_card.max(1)),
             starting: allocatable == 0 && self.promised,
+            promised: self.promised_units.map(|units| units.max(capacity)),
             labels: self.labels,
         })
     }

@@ -120,6 +120,8 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         labels.extend(node.pair(GKE_PARTITION));
     }
     let memory = node.number(&key("memory")).or_else(|| node.memory_elsewhere().filter(|_| slice.is_none()));
+    let from_cloud = named_slice.is_none() && is_promised_by_cloud(node);
+    let promised = count.or_else(|| node.cards_elsewhere().filter(|_| from_cloud && slice.is_none()));
     // The label speaks of a card or slice. Who takes turns has all of it, and who shares it under MPS has a part.
     let parts = if sharing == Sharing::Mps { replicas } else { 1 };
     let reading = Reading {
@@ -130,7 +132,8 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         slices_per_card: slice.as_deref().map_or(1, |profile| slices_of_a_card(base, profile)),
         slice,
         labels,
-        promised: count.is_some() || (named_slice.is_none() && is_promised_by_cloud(node)),
+        promised: count.is_some() || from_cloud,
+        promised_units: promised.map(|count| count.saturating_mul(replicas)),
         ..Reading::whole(id, VENDOR, base)
     };
     reading.pool(resource, node)

@@ -214,6 +214,12 @@ pub struct ClaimSpec {
     pub volume_name: String,
     #[serde(deserialize_with = "null_is_default")]
     pub storage_class_name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub access_modes: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub volume_mode: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub resources: ContainerResources,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -228,6 +234,8 @@ pub struct Volume {
     pub metadata: Metadata,
     #[serde(default, deserialize_with = "null_is_default")]
     pub spec: VolumeSpec,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub status: ClaimStatus,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -235,6 +243,27 @@ pub struct Volume {
 pub struct VolumeSpec {
     #[serde(deserialize_with = "null_is_default")]
     pub node_affinity: VolumeAffinity,
+    #[serde(deserialize_with = "null_is_default")]
+    pub storage_class_name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub access_modes: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub volume_mode: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub capacity: Amounts,
+    pub claim_ref: Option<ClaimRef>,
+}
+
+/// Whom a volume is kept for.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct ClaimRef {
+    #[serde(deserialize_with = "null_is_default")]
+    pub namespace: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub name: String,
+    /// Set once the two are bound.
+    pub uid: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -248,6 +277,8 @@ pub struct VolumeAffinity {
 #[serde(rename_all = "camelCase")]
 pub struct StorageClass {
     pub metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub provisioner: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub volume_binding_mode: String,
     #[serde(default, deserialize_with = "null_is_default")]

@@ -81,6 +81,7 @@ fn server(pod: &Pod, key: &str, requests: &Resources) -> Option<Arc<Server>> {
         _ if !bound.is_empty() => Stage::Bound(bound.as_str().into()),
         // Nothing will come of it.
         _ if pod.metadata.deletion_timestamp.is_some() => return None,
+        _ if !pod.spec.scheduling_gates.is_empty() => Stage::Gated,
         Some(condition) => Stage::Unschedulable(condition.message.clone()),
         None => Stage::Waiting,
     };

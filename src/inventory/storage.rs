@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Decoded, key};
-use super::objects::{self, StorageClass};
+use super::objects::{self, Amounts, StorageClass};
+use crate::domain::quantity::Quantity;
 use crate::domain::selector::{NodeSelectorTerm, Requirement, multiply_terms};
 use crate::domain::storage::{Claim, ClaimPhase, Reach};
 
@@ -11,18 +12,61 @@ use crate::domain::storage::{Claim, ClaimPhase, Reach};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimFacts {
     pub phase: ClaimPhase,
-    /// Name of the volume; empty until it is bound.
+    /// Name of the volume; empty until it is bound, unless somebody has chosen one.
     volume: String,
-    class: String,
+    /// What it must be.
+    wants: Space,
+    /// Namespace and name.
+    id: String,
 }
 
-/// On which nodes a volume can be mounted; none: on all.
-pub type VolumeFacts = Vec<NodeSelectorTerm>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeFacts {
+    /// On which nodes it can be mounted; none: on all.
+    terms: Vec<NodeSelectorTerm>,
+    /// What it has for a claim that is not bound yet; `None` unless it is free.
+    offer: Option<Offer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Offer {
+    space: Space,
+    /// The one claim that it is kept for, namespace and name.
+    kept_for: Option<String>,
+}
+
+/// What a claim asks for, or what a volume has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Space {
+    class: String,
+    size: Quantity,
+    access_modes: Vec<String>,
+    block: bool,
+}
+
+impl Space {
+    fn new(class: String, amounts: &Amounts, access_modes: Vec<String>, mode: &str) -> Self {
+        let size = amounts.get("storage").and_then(|text| text.0.parse().ok()).unwrap_or(Quantity::ZERO);
+        Self { class, size, access_modes, block: mode == "Block" }
+    }
+
+    /// Whether a claim can have this. Selectors of claims are left aside.
+    /// Source: `component-helpers/storage/volume/pv_helpers.go`, FindMatchingVolume.
+    fn serves(&self, claim: &Self) -> bool {
+        let allows = |mode| self.access_modes.contains(mode);
+        self.class == claim.class
+            && self.block == claim.block
+            && self.size.millis() >= claim.size.millis()
+            && claim.access_modes.iter().all(allows)
+    }
+}
 
 /// What a class says of volumes that are not there yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassFacts {
     waits_for_pod: bool,
+    /// Somebody makes volumes by hand, and no more come.
+    by_hand: bool,
     topologies: Vec<NodeSelectorTerm>,
 }
 
@@ -42,7 +86,9 @@ pub fn claim(claim: objects::Claim) -> Decoded<ClaimFacts> {
         _ => ClaimPhase::Pending,
     };
     let key = key(&claim.metadata);
-    let fact = ClaimFacts { phase, volume: claim.spec.volume_name, class: claim.spec.storage_class_name };
+    let spec = claim.spec;
+    let wants = Space::new(spec.storage_class_name, &spec.resources.requests, spec.access_modes, &spec.volume_mode);
+    let fact = ClaimFacts { phase, volume: spec.volume_name, wants, id: key.clone() };
     Decoded { key, fact: Some(fact) }
 }
 
@@ -53,7 +99,8 @@ const ZONES: [(&str, &str); 2] = [
 ];
 
 pub fn volume(volume: objects::Volume) -> Decoded<VolumeFacts> {
-    let mut terms = volume.spec.node_affinity.required.node_selector_terms;
+    let spec = volume.spec;
+    let mut terms = spec.node_affinity.required.node_selector_terms;
     for (old, new) in ZONES {
         for key in [old, new] {
             if let Some(value) = volume.metadata.labels.get(key) {
@@ -61,7 +108,13 @@ pub fn volume(volume: objects::Volume) -> Decoded<VolumeFacts> {
             }
         }
     }
-    Decoded { key: volume.metadata.name, fact: Some(terms) }
+    let bound = spec.claim_ref.as_ref().is_some_and(|claim| claim.uid.is_some());
+    let free = volume.status.phase == "Available" && !bound && volume.metadata.deletion_timestamp.is_none();
+    let offer = free.then(|| Offer {
+        space: Space::new(spec.storage_class_name, &spec.capacity, spec.access_modes, &spec.volume_mode),
+        kept_for: spec.claim_ref.map(|claim| format!("{}/{}", claim.namespace, claim.name)),
+    });
+    Decoded { key: volume.metadata.name, fact: Some(VolumeFacts { terms, offer }) }
 }
 
 /// The alternatives of one such label. Several places are joined by two underscores; a node may have the label under its
@@ -88,8 +141,11 @@ pub fn class(class: StorageClass) -> Decoded<ClassFacts> {
             .collect(),
         ..NodeSelectorTerm::default()
     });
-    let fact =
-        ClassFacts { waits_for_pod: class.volume_binding_mode == "WaitForFirstConsumer", topologies: topologies.collect() };
+    let fact = ClassFacts {
+        waits_for_pod: class.volume_binding_mode == "WaitForFirstConsumer",
+        by_hand: class.provisioner == "kubernetes.io/no-provisioner",
+        topologies: topologies.collect(),
+    };
     Decoded { key: class.metadata.name, fact: Some(fact) }
 }
 
@@ -105,10 +161,14 @@ impl Storage {
     /// The scheduler takes no pod with a claim that is not bound, unless the class says that it waits for that pod.
     fn reach(&self, claim: &ClaimFacts) -> Reach {
         let terms = match claim.phase {
-            ClaimPhase::Bound => self.volumes.as_ref().map(|volumes| volumes.get(&claim.volume).cloned()),
+            ClaimPhase::Bound => {
+                self.volumes.as_ref().map(|volumes| volumes.get(&claim.volume).map(|volume| volume.terms.clone()))
+            }
+            // Whoever has chosen its volume has it bound without a pod.
+            ClaimPhase::Pending if !claim.volume.is_empty() => Some(None),
             ClaimPhase::Pending => self.classes.as_ref().map(|classes| {
-                let class = classes.get(&claim.class).filter(|class| class.waits_for_pod)?;
-                Some(class.topologies.clone())
+                let class = classes.get(&claim.wants.class).filter(|class| class.waits_for_pod)?;
+                self.places_to_be(class, claim)
             }),
             // Refused by name before anybody asks where.
             ClaimPhase::Lost | ClaimPhase::Leaving => None,
@@ -119,5 +179,36 @@ impl Storage {
             Some(Some(terms)) if terms.is_empty() => Reach::Anywhere,
             Some(Some(terms)) => Reach::Nodes(terms),
         }
+    }
+
+    /// Where a volume for a claim is or can be made, in alternatives, of which none means everywhere; `None` for nowhere.
+    fn places_to_be(&self, class: &ClassFacts, claim: &ClaimFacts) -> Option<Vec<NodeSelectorTerm>> {
+        let nobody_knows = class.by_hand && self.volumes.is_none();
+        if nobody_knows || (!class.by_hand && class.topologies.is_empty()) {
+            return Some(Vec::new());
+        }
+        let mut places = if class.by_hand { Vec::new() } else { class.topologies.clone() };
+        for volume in self.volumes_for(claim) {
+            if volume.terms.is_empty() {
+                return Some(Vec::new());
+            }
+            places.extend(volume.terms.iter().cloned());
+        }
+        (!places.is_empty()).then_some(places)
+    }
+
+    /// The free volumes that a claim can have. One that is kept for it rules all others out.
+    fn volumes_for(&self, claim: &ClaimFacts) -> Vec<&VolumeFacts> {
+        let volumes = self.volumes.iter().flat_map(BTreeMap::values);
+        let fits = |kept: bool| {
+            move |volume: &&VolumeFacts| {
+                volume.offer.as_ref().is_some_and(|offer| {
+                    let ours = if kept { offer.kept_for.as_ref() == Some(&claim.id) } else { offer.kept_for.is_none() };
+                    ours && offer.space.serves(&claim.wants)
+                })
+            }
+        };
+        let kept: Vec<_> = volumes.clone().filter(fits(true)).collect();
+        if kept.is_empty() { volumes.filter(fits(false)).collect() } else { kept }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalogue::Catalogue;
+use crate::domain::fit::Availability;
 use crate::domain::snapshot::Snapshot;
 use crate::profiles::User;
 
@@ -34,6 +35,15 @@ impl Allowance {
     pub fn left(&self) -> u64 {
         let used = self.servers.iter().fold(0_u64, |sum, (_, gpus)| sum.saturating_add(*gpus));
         self.limit.saturating_sub(used)
+    }
+
+    /// When so many more may be had, if not now: never what is more than the limit itself.
+    pub fn delays(&self, gpus: u32) -> Option<Availability> {
+        match u64::from(gpus) {
+            gpus if gpus > self.limit => Some(Availability::Never),
+            gpus if gpus > self.left() => Some(Availability::Busy),
+            _ => None,
+        }
     }
 
     /// The limit, and what is in use of it.

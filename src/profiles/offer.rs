@@ -182,9 +182,8 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
         availability = plan.assessment.availability;
         refused = plan.quota.is_some();
         reasons = plan.assessment.reasons;
-        if let Some(allowance) = allowance.filter(|allowance| u64::from(asked.gpus) > allowance.left()) {
-            let possible = u64::from(asked.gpus) <= allowance.limit;
-            availability = availability.max(if possible { Availability::Busy } else { Availability::Never });
+        if let Some((allowance, least)) = allowance.and_then(|allowance| Some((allowance, allowance.delays(asked.gpus)?))) {
+            availability = availability.max(least);
             reasons.insert(0, allowance.sentence());
             refused = true;
         }

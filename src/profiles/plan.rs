@@ -8,17 +8,17 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profile, VolumeSource};
+use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profile};
 use crate::domain::base::{Base, amounts};
 use crate::domain::fit::{Assessment, Availability, PodShape, assess};
 use crate::domain::gpu::{GpuPool, selecting_terms};
 use crate::domain::image::fingerprint;
 use crate::domain::node::NodeState;
-use crate::domain::quota::Excess;
+use crate::domain::quota::{Excess, worst};
 use crate::domain::resources::Resources;
 use crate::domain::selector::{NodeRequirements, NodeSelectorTerm, Requirement, Toleration, multiply_terms};
 use crate::domain::snapshot::{Growth, KindCount, Snapshot};
-use crate::domain::storage::Reach;
+use crate::profiles::claims::{self, Unmountable};
 use crate::profiles::keep_off;
 use crate::profiles::limits::Allowance;
 
@@ -50,7 +50,16 @@ pub struct Plan<'a> {
     pub shape: PodShape,
     /// The quota by which the apiserver would refuse the pod.
     pub quota: Option<Excess>,
+    /// The claim with which it could start nowhere.
+    pub claim: Option<Unmountable>,
     pub assessment: Assessment<'a>,
+}
+
+impl Plan<'_> {
+    /// The same pod, judged on other nodes.
+    pub fn assess_on<'n>(&self, nodes: &'n [Arc<NodeState>], growth: &[&Growth]) -> Assessment<'n> {
+        assess_within(self.quota.as_ref(), self.claim.as_ref(), nodes, growth, &self.shape)
+    }
 }
 
 /// Plans a request over a snapshot, under what the hub's own configuration already asks for.
@@ -180,7 +189,7 @@ fn plan_for<'a>(
         requests: requests(request.profile, gpu.as_ref(), snapshot, base),
         requirements,
         gpu: gpu.as_ref().map(|(resource, _)| resource.clone()),
-        volumes: volumes(snapshot, base, catalogue),
+        volumes: claims::volumes(snapshot, base, catalogue),
     };
     // Nodes that can't matter are left out: the others of a pin, and those without GPUs of a pod that needs one.
     let nodes = match (request.node, &gpu) {
@@ -190,14 +199,16 @@ fn plan_for<'a>(
     };
     // A pin is to a node that exists.
     let growth = if request.node.is_none() { growth.as_slice() } else { &[] };
-    let quota = snapshot.quotas.iter().find_map(|quota| quota.excess(&shape.requests));
-    let assessment = assess_within(quota.as_ref(), nodes, growth, &shape);
-    Plan { required, avoid, tolerations, gpu, shape, quota, assessment }
+    let quota = worst(snapshot.quotas.iter().filter_map(|quota| quota.excess(&shape.requests)));
+    let claim = claims::unmountable(snapshot, base, catalogue);
+    let assessment = assess_within(quota.as_ref(), claim.as_ref(), nodes, growth, &shape);
+    Plan { required, avoid, tolerations, gpu, shape, quota, claim, assessment }
 }
 
-/// An assessment of nodes under the quota that the pod exceeds, if any.
-pub fn assess_within<'a>(
+/// An assessment of nodes under the quota that the pod exceeds and with the claim that it can't mount, if any.
+fn assess_within<'a>(
     quota: Option<&Excess>,
+    claim: Option<&Unmountable>,
     nodes: &'a [Arc<NodeState>],
     growth: &[&Growth],
     shape: &PodShape,
@@ -209,21 +220,12 @@ pub fn assess_within<'a>(
         assessment.reasons.insert(0, excess.to_string());
         assessment.fitting.clear();
     }
+    if let Some(claim) = claim {
+        assessment.availability = Availability::Never;
+        assessment.reasons.insert(0, claim.to_string());
+        assessment.fitting.clear();
+    }
     assessment
-}
-
-/// The claims that a pod mounts, where it matters on which node.
-fn volumes(snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> Vec<(String, Reach)> {
-    let Some(claims) = &snapshot.claims else { return Vec::new() };
-    let ours = catalogue.volumes.iter().filter_map(|volume| match &volume.source {
-        VolumeSource::Claim { name, .. } => Some(name),
-        VolumeSource::EmptyDir { .. } => None,
-    });
-    let matters = |name: &String| {
-        let reach = &claims.get(name)?.reach;
-        (*reach != Reach::Anywhere).then(|| (name.clone(), reach.clone()))
-    };
-    ours.chain(&base.claims).filter_map(matters).collect()
 }
 
 /// No kind of GPU in the cluster is one that the request allows.
@@ -247,6 +249,7 @@ fn impossible<'a>(request: &Request<'_>) -> Plan<'a> {
             ..PodShape::default()
         },
         quota: None,
+        claim: None,
         assessment: Assessment { availability: Availability::Never, reasons: vec![reason], fitting: Vec::new() },
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::choices::{ANY_KIND, MOST_NODES, gpu_nodes, kind_numbers, numbers};
 use super::limits::Allowance;
-use super::plan::{Plan, Request, allowed_kinds, assess_within, has_kind, plans};
+use super::plan::{Plan, Request, allowed_kinds, has_kind, plans};
 use crate::catalogue::{Catalogue, Profile, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::{Assessment, Availability};
@@ -86,7 +86,7 @@ impl<'a> Planned<'a> {
             return self.impossible(Some("one server gets one share of a card at most"));
         }
         let Some(plan) = self.plan_of(kind) else { return self.impossible(None) };
-        self.state(&assess_within(plan.quota.as_ref(), nodes, growth, &plan.shape), plan.quota.is_some())
+        self.state(&plan.assess_on(nodes, growth), plan.quota.is_some())
     }
 
     fn impossible(&self, reason: Option<&str>) -> State {
@@ -95,12 +95,10 @@ impl<'a> Planned<'a> {
     }
 
     fn state(&self, assessment: &Assessment<'_>, over_quota: bool) -> State {
-        let wanted = u64::from(self.count);
-        let over = self.allowance.filter(|allowance| wanted > allowance.left());
+        let over = self.allowance.and_then(|allowance| Some((allowance, allowance.delays(self.count)?)));
         let mut availability = assessment.availability;
         let mut reasons = assessment.reasons.clone();
-        if let Some(allowance) = over {
-            let least = if wanted > allowance.limit { Availability::Never } else { Availability::Busy };
+        if let Some((allowance, least)) = over {
             availability = availability.max(least);
             reasons.insert(0, allowance.sentence());
         }
@@ -141,7 +139,7 @@ pub fn survey(
     });
     let planned: Vec<Planned<'_>> = planned.collect();
     // Nodes are judged by the count that a form has selected at first.
-    let over = allowance.filter(|allowance| u64::from(request.gpus) > allowance.left());
+    let over = allowance.and_then(|allowance| Some((allowance, allowance.delays(request.gpus)?)));
     let at_first: Vec<&Planned<'_>> = planned.iter().filter(|each| each.count == request.gpus).collect();
 
     let mut states = BTreeMap::new();
@@ -193,21 +191,21 @@ fn node_states(
     profile: &Profile,
     nodes: &[Arc<NodeState>],
     plans: &[&Plan<'_>],
-    over: Option<&Allowance>,
+    over: Option<(&Allowance, Availability)>,
     wanted: &dyn Fn(&str) -> bool,
 ) -> BTreeMap<String, NodeChoice> {
     let usable = nodes.iter().filter(|node| node.usable()).take(MOST_NODES);
     let state = |node: &Arc<NodeState>| {
         let (free, total) = numbers(node, wanted);
         let one = std::slice::from_ref(node);
-        let judged = plans.iter().map(|plan| (assess_within(plan.quota.as_ref(), one, &[], &plan.shape), plan.quota.is_some()));
+        let judged = plans.iter().map(|plan| (plan.assess_on(one, &[]), plan.quota.is_some()));
         let best = judged.min_by_key(|(assessment, _)| assessment.availability);
         let (mut availability, mut reasons, over_quota) = best
             .map_or((Availability::Never, Vec::new(), false), |(assessment, over)| {
                 (assessment.availability, assessment.reasons, over)
             });
-        if let Some(allowance) = over {
-            availability = availability.max(Availability::Busy);
+        if let Some((allowance, least)) = over {
+            availability = availability.max(least);
             reasons.insert(0, allowance.sentence());
         }
         let text = format!("{}, {free} of {total} free", node.name());

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::catalogue::{Catalogue, VolumeSource};
+use crate::catalogue::Catalogue;
+use crate::domain::base::Base;
 use crate::domain::fit::{Availability, PodShape, assess};
 use crate::domain::gpu::Kind;
 use crate::domain::node::NodeGpus;
 use crate::domain::server::{Progress, Server, Stage};
 use crate::domain::snapshot::{Growth, Snapshot};
-use crate::domain::storage::Reach;
+use crate::profiles::claims::volumes;
 
 /// Tells the time since a moment in RFC 3339; `None` for what is no moment.
 pub type Age<'a> = &'a dyn Fn(&str) -> Option<Duration>;
@@ -23,6 +24,7 @@ pub fn reasons(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Cata
         Stage::Bound(_) => on_node(&server.progress),
         Stage::Promised => vec!["the hub is about to make its pod".to_owned()],
         Stage::Waiting => vec!["the scheduler has not looked at it yet".to_owned()],
+        Stage::Gated => vec!["a queue of the cluster has not let it through to the scheduler yet".to_owned()],
         Stage::Unschedulable(_) => unschedulable(server, whose, queue, catalogue, age),
     }
 }
@@ -61,15 +63,12 @@ fn unschedulable(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Ca
         });
         reasons.extend(oldest(snapshot, &is_wanted, age).map(|run| format!("the oldest GPU server has run for {}", span(run))));
     }
-    let volumes = catalogue.volumes.iter().filter_map(|volume| match &volume.source {
-        VolumeSource::Claim { name, .. } => Some((name.clone(), snapshot.claims.as_ref()?.get(name)?.reach.clone())),
-        VolumeSource::EmptyDir { .. } => None,
-    });
     let shape = PodShape {
         requests: server.requests.clone(),
         requirements: server.requirements.clone(),
         gpu: gpus(server, snapshot).map(|kind| kind.resource.clone()).next(),
-        volumes: volumes.filter(|(_, reach)| *reach != Reach::Anywhere).collect(),
+        // Of claims that the hub mounts by itself a pod's server does not tell.
+        volumes: volumes(snapshot, &Base::default(), catalogue),
     };
     let nodes = if shape.gpu.is_some() { &snapshot.gpu_nodes } else { &snapshot.nodes };
     let growth: Vec<&Growth> = snapshot.growth.iter().collect();

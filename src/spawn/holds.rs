@@ -5,7 +5,7 @@
 //! pod is bound, unschedulable or gone, after 60 s at the latest. Nothing is written down: a Berth that starts anew knows
 //! the pods that exist, and a promise without a pod is a minute old at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,10 +59,10 @@ impl Ledger {
     /// Ends what is over: too old, or its pod needs it no more. Says whether anything was.
     pub fn end(&mut self, inventory: Option<&Snapshot>, now: Instant) -> bool {
         let before = self.entries.len();
+        let pods: HashMap<&str, &Stage> = inventory.into_iter().flat_map(stages).collect();
         self.entries.retain(|_, entry| {
-            let pod = inventory.and_then(|seen| seen.servers.iter().find(|server| server.hold.as_ref() == Some(&entry.id)));
-            let over = match pod.map(|server| &server.stage) {
-                Some(Stage::Bound(_) | Stage::Unschedulable(_)) => true,
+            let over = match pods.get(entry.id.as_str()) {
+                Some(Stage::Bound(_) | Stage::Unschedulable(_) | Stage::Gated) => true,
                 Some(Stage::Waiting | Stage::Promised) => {
                     entry.spawned = true;
                     false
@@ -84,12 +84,18 @@ impl Ledger {
         let entries = || self.entries.iter().filter(|(owner, _)| Some(*owner) != without);
         let held = entries().filter_map(|(_, entry)| Some((entry.promise.node.as_deref()?, &entry.promise.requests)));
         // An earlier pod of the same server may still be on its way out: only the promise's own pod stands in its place.
-        let has_pod = |entry: &Entry| inventory.servers.iter().any(|server| server.hold.as_ref() == Some(&entry.id));
+        let pods: HashMap<&str, &Stage> = stages(inventory).collect();
+        let has_pod = |entry: &Entry| pods.contains_key(entry.id.as_str());
         let servers = entries().filter(|(_, entry)| !has_pod(entry)).map(|(owner, entry)| Arc::new(entry.server(owner)));
         let mut snapshot = inventory.with_promises(held, servers.collect());
         snapshot.generation = generation;
         snapshot
     }
+}
+
+/// How far the pods are that came of holds, by the hold's id.
+fn stages(inventory: &Snapshot) -> impl Iterator<Item = (&str, &Stage)> {
+    inventory.servers.iter().filter_map(|server| Some((server.hold.as_deref()?, &server.stage)))
 }
 
 impl Entry {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::catalogue::{Catalogue, SharedCodeMount, VolumeSource};
 use crate::domain::selector::NodeRequirements;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::storage::ClaimPhase;
+use crate::profiles::claims::Unmountable;
 use crate::profiles::plan::{Plan, Request, label_term};
 use crate::profiles::refusal::Refusal;
 
@@ -73,21 +73,15 @@ fn mounts_shared_code(request: &Request<'_>, plan: &Plan<'_>, snapshot: &Snapsho
     reachable.peek().is_some() && reachable.all(|node| term.matches(node.name(), &node.facts.labels))
 }
 
-/// A pod whose claim is missing waits for ever; the user is told before. A pending claim is normal before first use.
-pub fn check_claims(catalogue: &Catalogue, snapshot: &Snapshot) -> Result<(), Refusal> {
-    let Some(claims) = &snapshot.claims else { return Ok(()) };
-    for volume in &catalogue.volumes {
-        let VolumeSource::Claim { name, .. } = &volume.source else { continue };
-        let trouble = match claims.get(name).map(|claim| claim.phase) {
-            Some(ClaimPhase::Bound | ClaimPhase::Pending) => continue,
-            Some(ClaimPhase::Lost) => "has lost its volume",
-            Some(ClaimPhase::Leaving) => "is being deleted",
-            None => "does not exist",
-        };
-        return Err(Refusal::MissingClaim(format!(
-            "The storage claim {name} {trouble} in the namespace {}, so {} can't be mounted. Tell the administrator of this hub.",
-            catalogue.namespace, volume.mount_path
-        )));
-    }
-    Ok(())
+/// A pod whose claim can't be mounted waits for ever; the user is told before.
+pub fn refusal(claim: &Unmountable, catalogue: &Catalogue) -> Refusal {
+    let Unmountable { claim, what, mount_path } = claim;
+    let hence = match mount_path {
+        Some(path) => format!("{path} can't be mounted"),
+        None => "no server that the hub mounts it into can start".to_owned(),
+    };
+    Refusal::MissingClaim(format!(
+        "The storage claim {claim} {what} in the namespace {}, so {hence}. Tell the administrator of this hub.",
+        catalogue.namespace
+    ))
 }

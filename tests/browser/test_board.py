@@ -74,6 +74,16 @@ def test_the_board_is_whole_without_javascript(guest: Guest, visitor: Visitor, p
     page.screenshot(path=pictures / "board-tariq-no-script.png", full_page=True)
 
 
+def test_who_has_logged_out_is_told_so(visitor: Visitor) -> None:
+    page = visitor.log_in("tariq")
+    page.route("**/api/v1/gpus/events?**", lambda route: route.fulfill(status=401))
+    page.goto(BOARD)
+    connection = page.locator("#connection")
+    expect(connection).to_contain_text("Connection lost")
+    page.context.clear_cookies()
+    expect(connection).to_contain_text("You are logged out")
+
+
 def test_only_administrators_see_who_holds_what(guest: Guest, visitor: Visitor) -> None:
     guest.spawn("rosa", "gpu")
     theirs = open_page(visitor, ADMIN, BOARD)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pods
 import pytest
@@ -10,23 +12,26 @@ from conftest import A100, L4, T4
 from playwright.sync_api import Page, expect
 from test_board import check
 from test_pictures import WINDOWS
-from visitor import ADMIN, Visitor
+from visitor import ADMIN, Form, Visitor
 from world import OTHERS, Guest
 
 WAITS = "Your server waits."
 
 
 def take_all(guest: Guest) -> list[str]:
-    return [guest.take_gpus(node, count) for node, count in ((A100, 4), (L4, 2), (T4, 4))]
+    return [guest.take_gpus(node, count) for node, count in ((A100, 4), (L4, 1), (L4, 1), (T4, 4))]
 
 
-def start(visitor: Visitor, user: str, **window: object) -> Page:
-    """Ask for any GPU; the page to which the hub then leads."""
-    form = visitor.open_form(user, **window)
+def ask_for_gpu(form: Form) -> Page:
+    """The page to which the hub then leads."""
     form.card("gpu").radio.check()
     form.page.get_by_role("button", name="Start").click()
-    form.page.wait_for_url(f"**/hub/spawn-pending/{user}**")
+    form.page.wait_for_url("**/hub/spawn-pending/**")
     return form.page
+
+
+def start(visitor: Visitor, user: str, **window: Any) -> Page:
+    return ask_for_gpu(visitor.open_form(user, **window))
 
 
 @pytest.mark.parametrize("window", ["light", "phone-dark"])
@@ -54,7 +59,30 @@ def test_it_follows_the_cluster_until_the_server_runs(guest: Guest, visitor: Vis
     pods.remove(guest.kube, work[1], OTHERS)
     first.wait_for_url("**/user/ada/**")
     expect(second.locator("#berth-reasons")).to_contain_text("No other request of this hub is ahead of yours.")
+    pods.remove(guest.kube, work[2], OTHERS)
     second.wait_for_url("**/user/grace/**")
+
+
+def test_any_name_of_a_user_and_a_server_will_do(guest: Guest, visitor: Visitor) -> None:
+    take_all(guest)
+    user, server = "zoë & ann's", "the big one"
+    page = visitor.log_in(user)
+    page.goto(f"/hub/spawn/{quote(user)}/{quote(server)}")
+    page = ask_for_gpu(Form(page))
+    expect(page.locator("#berth-state")).to_have_text(WAITS)
+    expect(page.locator("#berth-reasons > li").nth(0)).to_have_text("10 of 10 GPUs that would do are in use.")
+
+
+def test_a_server_that_runs_and_does_not_answer_is_no_riddle(guest: Guest, visitor: Visitor) -> None:
+    page = visitor.log_in("ada")
+    running = {"name": "", "state": "running", "node": A100, "reasons": []}
+    told = {"generation": 1, "observedAt": "2026-01-31T12:00:00Z", "stale": False, "servers": [running]}
+    page.route("**/services/berth/api/v1/servers?**", lambda route: route.fulfill(json=told))
+    take_all(guest)
+    ask_for_gpu(visitor.open_form("ada", page=page))
+    expect(page.locator("#berth-state")).to_have_text(
+        f"Your server runs on {A100}, and the hub waits for it to answer."
+    )
 
 
 def test_an_administrator_sees_it_for_somebody_else(guest: Guest, visitor: Visitor) -> None:
@@ -72,9 +100,7 @@ def test_it_is_the_hubs_own_page_when_berth_does_not_answer(guest: Guest, visito
     form.page.route(
         "**/services/berth/api/v1/servers?**", lambda route: (asked.append(route.request.url), route.abort())
     )
-    form.card("gpu").radio.check()
-    form.page.get_by_role("button", name="Start").click()
-    form.page.wait_for_url("**/hub/spawn-pending/ada**")
+    ask_for_gpu(form)
     expect(form.page.locator("#progress-message")).not_to_be_empty()
     assert asked
     expect(form.page.locator("#berth-state")).to_be_empty()

@@ -207,12 +207,10 @@ class Browser:
         assert "/hub/spawn-pending/" in page.url, f"the hub has a form: {page.url}"
         return self.follow("", begun)
 
-    def follow(
-        self, server: str, begun: float, deadline: float = 30.0, messages: list[str] | None = None
-    ) -> Outcome:  # fmt: skip
-        """The progress stream to its last event, as the pending page's script reads it; `messages` gets them live."""
+    def follow(self, server: str, begun: float, deadline: float = 30.0) -> Outcome:
+        """The progress stream to its last event, as the pending page's script reads it."""
         path = f"{self._api(server)}/progress"
-        messages = [] if messages is None else messages
+        messages: list[str] = []
         params = {"_xsrf": self._xsrf("/hub/")}
         with self.get(path, stream=True, params=params) as stream:
             for line in stream.iter_lines(chunk_size=None):

@@ -69,9 +69,18 @@ def test_the_hub_searches_the_stock_pages_last(hub: Hub) -> None:
     assert app.template_paths == ["/site", "/berth"]
 
 
+def test_template_paths_of_the_sites_own_class_do_not_hide_the_form(hub: Hub) -> None:
+    hub.config.OwnSpawner.additional_profile_form_template_paths = ["/site"]
+    hub.configure(template_dir="/berth")
+    assert hub.config.OwnSpawner.additional_profile_form_template_paths == ["/site", "/berth"]
+
+
+@pytest.mark.parametrize("section", ["KubeSpawner", "Spawner", "OwnSpawner"])
 @pytest.mark.parametrize("name", ["options_form", "profile_form_template"])
-def test_what_hides_the_form_is_named_at_start(hub: Hub, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    setattr(hub.config.KubeSpawner, name, "mine")
+def test_what_hides_the_form_is_named_at_start(
+    hub: Hub, section: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    setattr(hub.config[section], name, "mine")
     hub.configure(token="")
     assert f"Berth: {name} is set" in caplog.text
     assert "the token is empty" in caplog.text

@@ -110,6 +110,39 @@ fn demand_counts_for_the_kinds_that_a_pod_accepts() {
 }
 
 #[test]
+fn pods_that_wait_for_a_pool_at_zero_are_demand_for_its_kind() {
+    let pool = "{kind: nvidia-l4, gpusPerNode: 1, maxNodes: 2, labels: {pool: gpu}}";
+    let config = format!("profiles: [{{slug: a, title: A, image: ml-cpu}}]\nexpandable: [{pool}]");
+    let waiting = |name: &str, selector: Value| {
+        let pod = Cluster::default().pod(name, "", 5).change(set_status("phase", json!("Pending")));
+        pod.change(|pod| pod["spec"]["nodeSelector"] = selector).items
+    };
+    let pods = [waiting("a/x", json!({"pool": "gpu"})), waiting("a/y", json!({"pool": "other"})), waiting("a/z", json!({}))];
+    let cluster = Cluster { items: [node(1).items, pods.concat()].concat() };
+    let snapshot = cluster.view(&catalogue(&config)).snapshot.expect("a snapshot");
+    let pending: Vec<_> = snapshot.kinds.iter().map(|count| (count.kind.id.as_str(), count.pending)).collect();
+    assert_eq!(pending, [("nvidia-a100-sxm4-80gb", 5), ("nvidia-l4", 10)]);
+    assert_eq!((snapshot.ahead(&|id| id == "nvidia-l4"), snapshot.ahead(&|_| true)), (10, 10), "either is counted once");
+}
+
+#[test]
+fn placeholders_give_back_no_more_than_what_is_free() {
+    let placeholder = |cluster: Cluster| {
+        cluster.pod("hub/warm", "gpu-a", 2).change(|pod| {
+            pod["metadata"]["labels"] = json!({"component": "user-placeholder"});
+            pod["spec"]["priority"] = json!(-10);
+        })
+    };
+    let numbers = |cluster: Cluster| {
+        let count = only_kind(&cluster);
+        (count.free, count.reclaimable)
+    };
+    assert_eq!(numbers(placeholder(node(4))), (4, 2));
+    assert_eq!(numbers(placeholder(node(4).pod("a/x", "gpu-a", 3))), (1, 1));
+    assert_eq!(numbers(placeholder(node(4).change(|n| n["spec"]["unschedulable"] = json!(true)))), (0, 0));
+}
+
+#[test]
 fn case_10_a_nominated_pod_holds_its_place_beside_its_victim() {
     let cluster =
         node(1).pod("a/victim", "gpu-a", 1).pod("a/next", "", 1).change(set_status("nominatedNodeName", json!("gpu-a")));

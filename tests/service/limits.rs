@@ -161,3 +161,31 @@ fn a_pod_that_a_quota_would_refuse_is_refused_before() {
     let scoped = quota(roomy(), json!({gpus: "0"}), json!({})).change(|quota| quota["spec"]["scopes"] = json!(["BestEffort"]));
     assert!(asked(&scoped, "", &[], json!({"profile": "gpu", "gpus": "1"})).is_ok(), "one that may not count the pod");
 }
+
+#[test]
+fn of_two_quotas_the_one_that_never_lets_the_pod_in_is_told() {
+    let gpus = "requests.nvidia.com/gpu";
+    let full = quota(roomy(), json!({gpus: "4"}), json!({gpus: "4"})).change(|quota| quota["metadata"]["name"] = json!("a"));
+    let both = quota(full, json!({"pods": "100", gpus: "1"}), json!({})).change(|quota| quota["metadata"]["name"] = json!("b"));
+    let view = both.view(&catalogue(PROFILES));
+    let list = list_profiles(&view, "", &user(&[]), "", &Base::default()).expect("a list");
+    let two = serde_json::to_value(&list.profiles[0]).expect("JSON")["berth"]["choices"]["any"]["counts"]["2"].clone();
+    let reason = "the quota b allows 1 of requests.nvidia.com/gpu in the hub's namespace, and 0 are in use";
+    assert_eq!((&two["availability"], &two["reasons"][0]), (&json!("never"), &json!(reason)));
+}
+
+#[test]
+fn no_node_of_a_choice_is_ever_possible_above_the_limit() {
+    let config =
+        "profiles:\n- {slug: n, title: 'On {node}', image: ml-gpu, gpu: {counts: [2]}, perNode: {maxEntries: 1}}\nvolumes: []\n";
+    let nodes = || roomy().gpu_node("gpu-b", A100, 81920, 8);
+    let shown = |cluster: &Cluster, limit: u32| {
+        let view = cluster.view(&catalogue(&format!("{config}limits: {{gpusPerUser: {limit}}}")));
+        let list = list_profiles(&view, "", &user(&[]), "", &Base::default()).expect("a list");
+        let node = serde_json::to_value(&list.profiles[0]).expect("JSON")["berth"]["choices"]["any"]["nodes"]["gpu-b"].clone();
+        node["availability"].as_str().expect("a word").to_owned()
+    };
+    assert_eq!(shown(&nodes(), 1), "never");
+    assert_eq!(shown(&server(nodes(), "x", "gpu-a", 1), 2), "busy");
+    assert_eq!(shown(&nodes(), 2), "now");
+}

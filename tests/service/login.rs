@@ -138,6 +138,22 @@ async fn a_session_ends_with_the_hubs() {
 }
 
 #[actix_web::test]
+async fn a_session_of_another_log_in_beside_ones_own_is_passed_over() {
+    let hub = Hub::start();
+    let service = berth(&hub, "/", SERVICE_TOKEN);
+    let (mut mine, mut theirs) = (Browser::new(&service, "one"), Browser::new(&service, "two"));
+    mine.log_in(&hub, GPUS, "ada").await;
+    theirs.log_in(&hub, GPUS, "mallory").await;
+    let (own, foreign) = (mine.cookies[SESSION].clone(), theirs.cookies[SESSION].clone());
+    for (first, second) in [(&foreign, &own), (&own, &foreign)] {
+        mine.cookies.insert(SESSION.into(), format!("{first}; {SESSION}={second}"));
+        let page = mine.get("/services/berth/").await;
+        assert_eq!(page.status, 200, "{}", page.location());
+        assert!(page.text.contains(">ada<") && !page.text.contains("mallory"), "{}", page.text);
+    }
+}
+
+#[actix_web::test]
 async fn a_browser_that_shows_no_hub_session_is_told_so_and_not_sent_round_for_ever() {
     let hub = Hub::start();
     let service = berth(&hub, "/", SERVICE_TOKEN);

@@ -1,9 +1,11 @@
 //! NVIDIA's cards before the device plugin has come up: what labels promise, and under which name it will come.
 
+use berth::domain::base::Base;
+use berth::http::hub::patch;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, GPU};
-use crate::places::{NO_VOLUMES, outcome, patched, view};
+use crate::places::{NO_VOLUMES, ada, outcome, patched, view};
 
 fn kinds(cluster: &Cluster) -> Vec<(String, String)> {
     let kinds = &cluster.snapshot().kinds;
@@ -41,6 +43,11 @@ fn a_label_of_the_cloud_promises_cards_that_are_not_advertised_yet() {
     }
     let reasons = outcome(&view(&loading(&[gke]), NO_VOLUMES)).1;
     assert_eq!(reasons, ["new: the node's GPU driver or device plugin is loading"]);
+    let karpenter = [karpenter("t4", "nvidia").as_slice(), &[("karpenter.k8s.aws/instance-gpu-count", "1")]].concat();
+    let view = view(&loading(&karpenter), NO_VOLUMES);
+    let ask = |gpus: &str| patch(&view, "", &ada(), &Base::default(), &json!({"gpus": gpus})).map_err(|error| error.reason);
+    assert!(ask("1").is_ok());
+    assert_eq!(ask("2").err(), Some("never-fits"), "one will come");
     let own = Cluster::default().node_with("a", &[gke], &[("nvidia.com/GRID_T4-4Q", 4)]);
     assert_eq!(kinds(&own), [], "cards under a name of the site's own are not awaited under the usual one");
 }

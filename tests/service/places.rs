@@ -175,6 +175,73 @@ fn a_node_of_a_full_pool_whose_driver_loads_is_starting() {
 }
 
 #[test]
+fn a_node_that_goes_away_makes_room_in_its_pool_for_another() {
+    let one = expandable("").replace("maxNodes: 2", "maxNodes: 1");
+    let node = || Cluster::default().gpu_node("l4-1", "NVIDIA-L4", 23034, 1).change(label("pool", "gpu"));
+    let tainted = |key: &str| {
+        let key = key.to_owned();
+        node().change(|node| node["spec"]["taints"] = json!([{"key": key, "effect": "NoSchedule"}]))
+    };
+    let leaving = node().change(|node| node["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+    let next = vec!["no such node runs now, and the cluster can start one (up to 1)".to_owned()];
+    for cluster in [
+        leaving,
+        tainted("ToBeDeletedByClusterAutoscaler"),
+        tainted("karpenter.sh/disrupted"),
+        tainted("karpenter.sh/disruption"),
+    ] {
+        assert_eq!(outcome(&view(&cluster, &one)), ("starting".to_owned(), next.clone()));
+    }
+    assert_eq!(outcome(&view(&tainted("team"), &one)).0, "never", "this one stays, and nobody may go there");
+    assert_eq!(outcome(&view(&tainted("ToBeDeletedByClusterAutoscaler"), NO_VOLUMES)).0, "never", "none comes after it");
+}
+
+#[test]
+fn a_taint_that_a_node_has_only_while_it_starts_is_starting() {
+    for (key, expected) in [
+        ("ebs.csi.aws.com/agent-not-ready", "starting"),
+        ("node.cilium.io/agent-not-ready", "starting"),
+        ("karpenter.sh/unregistered", "starting"),
+        ("node.cluster.x-k8s.io/uninitialized", "starting"),
+        ("startup-taint.cluster-autoscaler.kubernetes.io/disks", "starting"),
+        ("node.kubernetes.io/not-ready", "starting"),
+        ("node.cloudprovider.kubernetes.io/uninitialized", "starting"),
+        ("karpenter.sh/other", "never"),
+        ("team/not-ready-for-you", "never"),
+    ] {
+        let taint = json!([{"key": key, "effect": "NoExecute"}]);
+        let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 1).change(|node| node["spec"]["taints"] = taint);
+        let (availability, reasons) = outcome(&view(&cluster, NO_VOLUMES));
+        assert_eq!(
+            (availability.as_str(), reasons),
+            (expected, vec![format!("gpu-a: the taint {key}:NoExecute is not tolerated")])
+        );
+    }
+}
+
+#[test]
+fn a_node_whose_driver_loads_serves_no_more_than_its_labels_promise() {
+    let loading = |label: &'static str| {
+        Cluster::default().node("new").change(self::label(label, "2")).change(self::label("nvidia.com/gpu.product", A100))
+    };
+    let asked = |cluster: &Cluster, gpus: &str| {
+        let config = "profiles: [{slug: gpu, title: GPU, image: ml-cpu, gpu: {counts: [1, 2, 8]}}]\nvolumes: []";
+        patch(&cluster.view(&catalogue(config)), "", &ada(), &Base::default(), &json!({"gpus": gpus}))
+    };
+    let nvidia = loading("nvidia.com/gpu.count");
+    let amd = Cluster::default().node("new").change(label("amd.com/gpu.product-name.Instinct_MI300X", "2"));
+    for cluster in [nvidia, amd] {
+        assert!(asked(&cluster, "2").is_ok());
+        let refused = asked(&cluster, "8").expect_err("a refusal");
+        assert_eq!((refused.status, refused.reason), (422, "never-fits"));
+        assert!(refused.detail.contains("no node has 8 of them"), "{}", refused.detail);
+    }
+    // A plain label of AMD's tells no number.
+    let unknown = Cluster::default().node("new").change(label("amd.com/gpu.product-name", "Instinct_MI300X"));
+    assert!(asked(&unknown, "8").is_ok());
+}
+
+#[test]
 fn what_every_new_node_has_is_known_of_a_pool_that_is_not_there_yet() {
     let base = |selector: Value| serde_json::from_value::<Base>(json!({"node_selector": selector})).expect("a base");
     let view = view(&Cluster::default().node("a"), &expandable(""));

@@ -33,6 +33,16 @@ fn waiting_is_explained_in_plain_words() {
             "only 1 of the 4 asked for are free",
         ]
     );
+    let gated = busy().change(|pod| {
+        pod["spec"]["schedulingGates"] = json!([{"name": "kueue.x-k8s.io/admission"}]);
+        pod["status"]["conditions"][0]["reason"] = json!("SchedulingGated");
+    });
+    assert_eq!(waits(&gated, &catalogue), ["a queue of the cluster has not let it through to the scheduler yet"]);
+    let behind = server(gated, "ada", "small", None, 1, "2026-01-31T11:00:00Z");
+    let snapshot = behind.view(&catalogue).snapshot.expect("a snapshot");
+    let small = snapshot.servers.iter().find(|server| server.name == "small").expect("the server");
+    let told = reasons(small, "yours", &Queue::new(&snapshot), &catalogue, &|_| None);
+    assert_eq!(told[1], "1 request is ahead of yours", "that of linus, and not the one that is held back");
     let foreign = busy().change(only(A100)).pod("other/training", "", 3).pod("other/more", "", 1);
     assert_eq!(
         waits(&foreign, &catalogue)[1..3],
@@ -123,6 +133,7 @@ async fn the_route_tells_a_user_of_their_own_servers_and_administrators_of_anyon
     ] {
         assert_eq!(get(&service, path, Some(token)).await.status, status, "{path} {token}");
     }
-    assert_eq!(get(&service, "/api/v1/servers?user=ada", Some("root-token")).await.json(), mine);
+    let seen = get(&service, "/api/v1/servers?user=ada", Some("root-token")).await.json();
+    assert_eq!(seen["servers"][1]["reasons"][1], "1 request is ahead of this one");
     assert_eq!(get(&service, "/api/v1/servers", Some("nobody-token")).await.json()["servers"], json!([]));
 }

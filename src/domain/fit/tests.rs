@@ -29,6 +29,7 @@ fn node(name: &str, gpus: u64) -> NodeFacts {
         allocatable: gpus,
         physical: gpus,
         starting: false,
+        promised: None,
         labels: BTreeMap::new(),
     };
     NodeFacts { name: name.into(), ready: true, allocatable: resources(16, gpus), pools: vec![pool], ..NodeFacts::default() }

@@ -9,6 +9,7 @@
   const LONGEST_PAUSE = 60000;
   const RETRY = 5000;
   let source = null;
+  let retry = 0; // the timer of the next connection
   let pause = 2000;
   let wanted = false; // something changed since the last fetch
   let busy = false;
@@ -86,8 +87,11 @@
         const answer = await fetch(location.pathname, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(15000) });
         if (answer.status >= 500) throw new Error(`status ${answer.status}`);
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (!swap(page)) say("lost", "You are logged out, or may no longer see this. Reload the page.");
-        else if (source.readyState === EventSource.OPEN) say("live", "Live");
+        if (!swap(page)) {
+          say("lost", "You are logged out, or may no longer see this. Reload the page.");
+          clearTimeout(retry); // only a log-in helps
+          source.close();
+        } else if (source.readyState === EventSource.OPEN) say("live", "Live");
       } catch {
         say("lost", "The numbers could not be renewed, trying again.");
         setTimeout(refresh, RETRY);
@@ -99,11 +103,14 @@
   function lost() {
     say("lost", "Connection lost, trying again.");
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-    setTimeout(open, pause);
+    refresh(); // the page says more than a refused stream: logged out, or only that there are too many of these
+    retry = setTimeout(open, pause);
     pause = Math.min(pause * 2, LONGEST_PAUSE);
   }
 
   function open() {
+    clearTimeout(retry);
+    if (source) source.close();
     source = new EventSource(main.dataset.live);
     source.onopen = () => {
       pause = 2000;

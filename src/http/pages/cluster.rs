@@ -25,16 +25,16 @@ pub fn kinds(snapshot: &Snapshot, admin: bool) -> Markup {
                     caption.unseen { "Kinds of GPU, and how many of each are free, used, held and broken" }
                     thead { tr {
                         th scope="col" { "Kind" } th scope="col" { "Free" } th.number.used scope="col" { "Used" }
-                        th.number.held scope="col" title="Promised to servers that are starting" { "Held" }
-                        th.number.broken scope="col" title="The device plugin calls them unhealthy" { "Broken" }
-                        th.number.unusable scope="col" title="On nodes that can't be used now" { "Unusable" }
-                        th.number scope="col" title="What waiting pods ask for" { "Waiting" }
-                        th.number scope="col" title="The most that one server can get now" { "Largest" }
+                        th.number.held scope="col" { "Held" } th.number.broken scope="col" { "Broken" }
+                        th.number.unusable scope="col" { "Unusable" } th.number scope="col" { "Waiting" }
+                        th.number scope="col" { "Largest" }
                     } }
                     tbody { @for count in &snapshot.kinds { (kind_row(count)) } }
                 }
-                @if snapshot.kinds.iter().any(|count| count.pending > 0) {
-                    p.faint { "Waiting: what servers without a node ask for. One that would take several kinds counts for each of them." }
+                p.faint {
+                    "Held: promised to servers that are starting. Broken: unhealthy, says the device plugin. Unusable: on nodes that can't be used "
+                    "now. Waiting: what pods without a node ask for; one that would take several kinds counts for each. Largest: the most that one "
+                    "server can get now."
                 }
             }
             @if admin && !snapshot.unclassified.is_empty() {

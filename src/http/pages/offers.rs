@@ -24,6 +24,8 @@ pub struct Asked<'a> {
     pub server: &'a str,
     /// Groups as the hub has them.
     pub from_hub: bool,
+    /// The hub was asked for the groups and does not know the user.
+    pub unknown: bool,
     /// What was tried, and what came of it.
     pub tried: Option<(&'a Value, Result<Explanation, Refusal>)>,
 }
@@ -40,7 +42,6 @@ pub fn form(asked: &Asked<'_>, people: Option<&People>) -> Markup {
                 label.inline { input type="radio" name="from" value="typed" checked[!asked.from_hub]; "these:" }
                 input name="groups" list="groups" value=(asked.user.groups.join(",")) aria-label="Groups, separated by commas" autocomplete="off";
             }
-            label.inline { input type="checkbox" name="admin" value="true" checked[asked.user.admin]; "administrator" }
             button { "Show" }
             @if let Some(people) = people {
                 datalist #users { @for person in people.all.iter().take(MOST_NAMES) { option value=(person.name) {} } }
@@ -61,6 +62,7 @@ pub fn for_admin(asked: &Asked<'_>, offers: &Result<Vec<Offer>, Problem>, hidden
             @if user.groups.is_empty() { "in no group" } @else { "in " (user.groups.join(", ")) }
             " is offered this. A program gets it as JSON from " code { "profiles?" (query(asked, None)) } "."
         }
+        @if asked.unknown { p.warning { "The hub knows no user " strong { (user.name) } ": the groups are those of the form." } }
         @if let Some((options, outcome)) = &asked.tried { (result(asked, options, outcome)) }
         (list(offers, Some(asked)))
         section aria-labelledby="hidden-title" {
@@ -119,8 +121,13 @@ fn badge(availability: Availability) -> Markup {
 
 /// A form with the offer's own options.
 fn trial(offer: &Offer, asked: &Asked<'_>) -> Markup {
+    let tried = asked.tried.as_ref().map(|(options, _)| *options).filter(|options| text(options, "profile") == offer.slug);
+    let selected = |key: &str, id: &str, choice: &Value| match tried {
+        Some(options) => text(options, key) == id,
+        None => choice.get("default") == Some(&Value::Bool(true)),
+    };
     html! {
-        details id=(format!("try-{}", offer.slug)) {
+        details id=(format!("try-{}", offer.slug)) open[tried.is_some()] {
             summary { "Dry run" }
             form.trial action="profiles#result" method="get" {
                 input type="hidden" name="user" value=(asked.user.name);
@@ -135,7 +142,7 @@ fn trial(offer: &Offer, asked: &Asked<'_>) -> Markup {
                         select name=(format!("try.{key}")) {
                             @for (id, choice) in option.get("choices").and_then(Value::as_object).into_iter().flatten() {
                                 // Escaped already, for KubeSpawner's own form.
-                                option value=(id) { (PreEscaped(text(choice, "display_name"))) }
+                                option value=(id) selected[selected(key, id, choice)] { (PreEscaped(text(choice, "display_name"))) }
                             }
                         }
                     }

@@ -114,7 +114,7 @@ impl<'a> Servers<'a> {
                 td data-label="GPUs" { (gpus(server, snapshot)) }
                 td data-label="State" { (self.state(server, told.then_some("this one")))
                     @if let Stage::Unschedulable(words) = &server.stage {
-                        details id=(format!("scheduler-{}-{}", server.user, server.name)) { summary { "The scheduler's words" } p.faint { (words) } }
+                        details id=(format!("scheduler-{}", server.pod)) { summary { "The scheduler's words" } p.faint { (words) } }
                     } }
                 td.number data-label="Since" { (since(server)) }
                 td.number data-label="Idle" {
