@@ -11,7 +11,8 @@ use crate::domain::snapshot::Snapshot;
 /// What a pod that asks for a GPU resource must require, while there are such nodes.
 pub fn gpu_term(resource: &str, snapshot: &Snapshot) -> Option<NodeSelectorTerm> {
     let facts = || snapshot.nodes.iter().map(|node| node.facts.as_ref());
-    let invalid = facts().filter(|facts| is_misread(facts, resource)).filter_map(|facts| facts.labels.get(NVIDIA_PRODUCT));
+    let invalid =
+        facts().filter(|facts| is_advertised_in_vain(facts, resource)).filter_map(|facts| facts.labels.get(NVIDIA_PRODUCT));
     let invalid: BTreeSet<&String> = invalid.collect();
     let mut match_expressions = Vec::new();
     if !invalid.is_empty() {
@@ -24,8 +25,8 @@ pub fn gpu_term(resource: &str, snapshot: &Snapshot) -> Option<NodeSelectorTerm>
     (!match_expressions.is_empty()).then(|| NodeSelectorTerm { match_expressions, ..NodeSelectorTerm::default() })
 }
 
-/// Whether a node advertises the resource, or is about to, though its slices make no layout that could be offered.
-fn is_misread(facts: &NodeFacts, resource: &str) -> bool {
+/// Whether a node advertises the resource though its slices make no layout that could be offered.
+fn is_advertised_in_vain(facts: &NodeFacts, resource: &str) -> bool {
     facts.mig_invalid
         && (facts.capacity.contains_key(resource) || facts.allocatable.other.contains_key(resource))
         && !facts.pools.iter().any(|pool| *pool.kind.resource == *resource)

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use berth::domain::base::Base;
 use berth::domain::selector::NodeSelectorTerm;
 use berth::http::explain::explain;
+use berth::profiles::waiting::{Queue, reasons};
 use serde_json::{Value, json};
 
-use crate::cluster::{A100, Cluster, GPU, T4};
+use crate::board::server;
+use crate::cluster::{A100, Cluster, GPU, T4, catalogue};
 use crate::patches::answer_with;
 use crate::places::{NO_VOLUMES, ada, label, outcome, patched, view};
 
@@ -93,4 +95,20 @@ fn a_pod_waits_until_cards_are_cut_up() {
     }
     let done = view(&joined([cutting("success"), good()]), NO_VOLUMES);
     assert!(patched(&done, Value::Null).get("node_affinity_required").is_none());
+}
+
+#[test]
+fn who_waits_for_cards_that_are_cut_up_is_told_so() {
+    let cluster = Cluster::default().gpu_node("cutting", T4, 15360, 2).change(label(STATE, "pending"));
+    let patch = patched(&view(&cluster, NO_VOLUMES), Value::Null);
+    let terms = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": patch["node_affinity_required"]
+    }}});
+    let cluster = server(cluster, "ada", "", None, 1, "2026-01-31T10:00:00Z").change(|pod| {
+        pod["spec"]["affinity"] = terms;
+        pod["spec"]["tolerations"] = patch["tolerations"].clone();
+    });
+    let snapshot = cluster.snapshot();
+    let told = reasons(&snapshot.servers[0], "yours", &Queue::new(&snapshot), &catalogue(""), &|_| None);
+    assert_eq!(told, ["cutting: its GPUs are being reconfigured (pending)"]);
 }
