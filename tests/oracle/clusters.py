@@ -18,7 +18,7 @@ from kube import Json
 from loads import Room, draw_loads, draw_waiting
 from nodes import CONTROL_PLANE
 
-GENERATOR = 1
+GENERATOR = 2
 FINALIZER = "oracle.example.org/hold"
 RECONFIGURING = ("pending", "rebooting", "failed")
 
@@ -177,6 +177,11 @@ def is_leaving(node: Json) -> bool:
 
 def is_reconfiguring(node: Json) -> bool:
     return node["metadata"]["labels"].get("nvidia.com/mig.config.state") in RECONFIGURING
+
+
+def is_invalid(node: Json) -> bool:
+    """Its MIG layout: what it advertises is never offered."""
+    return str(node["metadata"]["labels"].get("nvidia.com/gpu.product", "")).endswith("-MIG-INVALID")
 
 
 def is_foreign(node: Json) -> bool:

@@ -94,12 +94,13 @@ def mig_mixed(random: Random) -> Hardware:
 
 
 def mig_invalid(random: Random) -> Hardware:
+    """Cards split unevenly; whole ones beside them may still be advertised, and are nobody's to have."""
     gpu = random.choice(MODELS[:3])
     labels = _labels(gpu, 0) | {
         f"{GPU}.product": f"{gpu.product}-MIG-INVALID", f"{GPU}.memory": "0", f"{GPU}.replicas": "0",
         f"{GPU}.sharing-strategy": "", "nvidia.com/mig.strategy": "single",
     }  # fmt: skip
-    return Hardware(labels, {GPU: 0}, {GPU: 1}, GPU)
+    return Hardware(labels, {GPU: random.choice((0, 3))}, {GPU: 1}, GPU)
 
 
 def two_models(random: Random) -> Hardware:
@@ -122,9 +123,19 @@ def cloud(random: Random) -> Hardware:
     return Hardware({key: value}, {GPU: random.choice((1, 2))}, {GPU: 1}, GPU)
 
 
+def gke_shared(_random: Random) -> Hardware:
+    """GKE shares the card by its own plugin, of which feature discovery knows nothing."""
+    labels = _labels(nodes.T4, 1) | {
+        "cloud.google.com/gke-max-shared-clients-per-gpu": "4",
+        "cloud.google.com/gke-gpu-sharing-strategy": "time-sharing",
+    }  # fmt: skip
+    return Hardware(labels, {GPU: 4}, {GPU: 4}, GPU)
+
+
 def loading(random: Random) -> Hardware:
     """The labels are there, the device plugin is not."""
-    return Hardware(_labels(random.choice(MODELS), 2), {}, {}, GPU)
+    labels = random.choice((_labels(random.choice(MODELS), 2), {"cloud.google.com/gke-accelerator": "nvidia-l4"}))
+    return Hardware(labels, {}, {}, GPU)
 
 
 def amd(random: Random) -> Hardware:
@@ -167,8 +178,8 @@ def custom(_random: Random) -> Hardware:
 # How often each is drawn, beside the others.
 SORTS: tuple[tuple[Callable[[Random], Hardware], int], ...] = (
     (no_gpu, 8), (whole, 12), (time_sliced, 4), (mps, 2), (renamed, 2), (mig_single, 3), (mig_mixed, 2),
-    (mig_invalid, 1), (two_models, 2), (unlabelled, 2), (cloud, 2), (loading, 1), (amd, 2), (amd_counters, 1),
-    (amd_partitions, 1), (intel, 2), (gaudi, 1), (custom, 1),
+    (mig_invalid, 2), (gke_shared, 1), (two_models, 2), (unlabelled, 2), (cloud, 2), (loading, 1), (amd, 2),
+    (amd_counters, 1), (amd_partitions, 1), (intel, 2), (gaudi, 1), (custom, 1),
 )  # fmt: skip
 
 

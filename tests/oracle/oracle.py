@@ -204,7 +204,7 @@ class _Sitting:
                 self._disagree(base, options, set(), f"refused ({said['refusal']}), but `now` on {sorted(now)}")
             return
         pod = notebooks.pod(self._case.bases[base], options, said["answer"])
-        left_out = self._left_out(gpu=asks_for_gpu(said["answer"]["patch"]))
+        left_out = {name for name, node in self._nodes.items() if clusters.is_leaving(node)}
         fits = self._site.fits(pod, now, left_out)
         bound = {name for name, verdict in fits.items() if verdict.node}
         if bound != now:
@@ -227,13 +227,6 @@ class _Sitting:
             sets = f"Berth {sorted(now)}, scheduler {sorted(bound)}"
             text = "\n".join([sets, *told, f"  pod {json.dumps(pod['spec'])[:3000]}"])
             self._disagree(base, options, bound ^ now, text)
-
-    def _left_out(self, *, gpu: bool) -> set[str]:
-        return {
-            name
-            for name, node in self._nodes.items()
-            if clusters.is_leaving(node) or (gpu and clusters.is_reconfiguring(node))
-        }
 
     def _meaning(self, options: dict[str, str], bound: set[str]) -> list[str]:
         """Where the pod can go must be what was chosen: Berth and the scheduler could agree on a wrong pod."""
@@ -269,9 +262,9 @@ class _Sitting:
         """Every resource of which Berth counts GPUs, filled up by the scheduler."""
         self._site.give_slots()
         report = answers.gpus(self._dump, file)
-        # A notebook is a Linux program for amd64: its pod says so, and what other nodes have is not for it.
-        foreign = {name for name, node in self._nodes.items() if clusters.is_foreign(node)}
-        left_out = self._left_out(gpu=True) | foreign
+        # What is not a notebook's to have, and of which its pod says so: these ask for GPUs and nothing else.
+        not_ours = (clusters.is_leaving, clusters.is_reconfiguring, clusters.is_invalid, clusters.is_foreign)
+        left_out = {name for name, node in self._nodes.items() if any(is_so(node) for is_so in not_ours)}
         for resource in sorted({row["resource"] for row in report["kinds"]}):
             kinds = [row for row in report["kinds"] if row["resource"] == resource]
             rows = [(node["name"], gpu) for node in report["nodes"] for gpu in node["gpus"]]
@@ -302,10 +295,6 @@ class _Sitting:
     def _disagree(self, base: str, options: dict[str, str], nodes: set[str], what: str) -> None:
         where = f"seed {self._case.cluster.seed}, {len(self._nodes)} nodes, base {base}, options {json.dumps(options)}"
         self._outcome.disagreements.append(Disagreement(base, options, nodes, f"{where}\n{what}"))
-
-
-def asks_for_gpu(patch: Json) -> bool:
-    return any(patch.get("extra_resource_limits", {}).values())
 
 
 def allows(gpu: Json, kind: Json) -> bool:
