@@ -47,6 +47,7 @@ impl Ledger {
     pub fn replace(&mut self, owner: Owner, promise: Option<(String, Promise)>, hub: &str, now: Instant) -> bool {
         let Some((id, promise)) = promise else { return self.entries.remove(&owner).is_some() };
         if self.entries.len() >= MOST
+            && !self.has(&owner)
             && let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.ends).map(|(owner, _)| owner.clone())
         {
             self.entries.remove(&oldest);
@@ -113,5 +114,27 @@ impl Entry {
             requirements: NodeRequirements::default(),
             hold: Some(self.id.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::resources::Resources;
+
+    #[test]
+    fn whoever_asks_again_takes_nobody_elses_place() {
+        let (mut ledger, begin) = (Ledger::default(), Instant::now());
+        let owner = |number: usize| (format!("user-{number}"), String::new());
+        let mut ask = |number: usize, second: u64| {
+            let promise = Promise { node: None, requests: Resources::default() };
+            ledger.replace(owner(number), Some((String::new(), promise)), "hub", begin + Duration::from_secs(second));
+            (ledger.entries.len(), ledger.has(&owner(0)))
+        };
+        for number in 0..MOST {
+            ask(number, u64::from(number > 0));
+        }
+        assert_eq!(ask(1, 2), (MOST, true), "the oldest stays");
+        assert_eq!(ask(MOST, 3), (MOST, false), "the oldest goes");
     }
 }
