@@ -180,12 +180,25 @@ impl Settled<'_> {
     }
 }
 
-/// A user's own words in a sentence: in quotes, short, and without control characters.
+/// A user's own words in a sentence: in quotes, short, and without characters that nobody sees.
 fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut short: String = text.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    // Marks without a width, and those that turn the text around.
+    let unseen = |c: &char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let mut short: String = text.chars().filter(|c| !c.is_control() && !unseen(c)).take(LONGEST).collect();
     if text.chars().count() > LONGEST {
         short.push('…');
     }
     format!("“{short}”")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_words_cannot_rearrange_a_sentence() {
+        assert_eq!(shown("a\u{202e}b\u{200b}c\nd ü 📚"), "“abcd ü 📚”");
+        assert_eq!(shown(&"x".repeat(81)), format!("“{}…”", "x".repeat(80)));
+    }
 }
