@@ -1,6 +1,10 @@
 //! The count, case by case. The numbers in names are those of the table in the fact sheet on GPU inventory. Cases on what
 //! GPUs are called and how they are shared are in `nvidia_sharing` and `vendors`.
 
+use std::sync::{Arc, Mutex};
+
+use berth::domain::fit::{Availability, PodShape, assess};
+use berth::domain::selector::Toleration;
 use berth::domain::snapshot::KindCount;
 use serde_json::{Value, json};
 
@@ -18,6 +22,16 @@ fn node(gpus: u32) -> Cluster {
 
 fn set_status(field: &'static str, value: Value) -> impl Fn(&mut Value) {
     move |object| object["status"][field] = value.clone()
+}
+
+/// Whether a pod with so many GPUs and nothing else would start now, and why not.
+fn now(cluster: &Cluster, gpus: u64) -> (Availability, Vec<String>) {
+    let mut shape = PodShape { gpu: Some(GPU.into()), ..PodShape::default() };
+    shape.requests.other.insert(GPU.into(), gpus);
+    shape.requirements.tolerations.push(Toleration { operator: Some("Exists".to_owned()), ..Toleration::default() });
+    let snapshot = cluster.snapshot();
+    let answer = assess(&snapshot.gpu_nodes, &[], &shape);
+    (answer.availability, answer.reasons)
 }
 
 fn containers(asked: &[u32]) -> Value {
@@ -53,6 +67,7 @@ fn case_3_finished_pods_do_not_count() {
 fn case_4_a_terminating_pod_counts_until_it_is_gone() {
     let cluster = node(1).pod("a/x", "gpu-a", 1).change(|p| p["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
     assert_eq!(only_kind(&cluster).free, 0);
+    assert_eq!(only_kind(&cluster.change(set_status("phase", json!("Failed")))).free, 1, "its containers have ended");
 }
 
 #[test]
@@ -187,8 +202,14 @@ fn cases_15_and_16_labels_are_not_capacity() {
             n["status"]["allocatable"].as_object_mut().expect("a map").remove(GPU);
         })
     };
-    let starting = only_kind(&missing(node(8)));
+    let labelled = missing(node(8));
+    let starting = only_kind(&labelled);
     assert_eq!((starting.total, starting.free), (0, 0));
+    let answer = now(&labelled, 1);
+    assert_eq!(
+        (answer.0, answer.1[0].as_str()),
+        (Availability::Starting, "gpu-a: the node's GPU driver or device plugin is loading")
+    );
     let restarting = node(2).change(|n| n["status"]["allocatable"][GPU] = json!("0")).pod("a/x", "gpu-a", 2);
     let count = only_kind(&restarting);
     assert_eq!((count.total, count.free, count.unhealthy, count.used), (2, 0, 2, 2));
@@ -200,6 +221,8 @@ fn case_23_the_most_for_one_pod_is_not_the_sum() {
     let cluster =
         Cluster::default().gpu_node("a", A100, 81920, 2).gpu_node("b", A100, 81920, 2).pod("a/x", "a", 1).pod("a/y", "b", 1);
     assert_eq!((only_kind(&cluster).free, only_kind(&cluster).largest_free), (2, 1));
+    assert_eq!(now(&cluster, 2), (Availability::Busy, vec!["2 free, but on different nodes".to_owned()]));
+    assert_eq!(now(&cluster, 1).0, Availability::Now);
 }
 
 #[test]
@@ -211,13 +234,39 @@ fn case_28_a_pod_is_counted_whatever_the_order_of_the_objects() {
 
 #[test]
 fn case_34_a_quantity_that_is_garbage_is_skipped_alone() {
-    for (text, total) in [("2", 2), ("1k", 1000), ("2e0", 2)] {
+    for (text, total) in [("2", 2), ("1k", 1000), ("2e0", 2), ("0", 0)] {
         let cluster = node(1).change(|n| {
             n["status"]["capacity"][GPU] = json!(text);
             n["status"]["allocatable"][GPU] = json!(text);
             n["status"]["allocatable"]["example.org/odd"] = json!("x");
         });
         assert_eq!(only_kind(&cluster).total, total, "{text}");
+    }
+    let garbage = node(1).change(|n| n["status"]["allocatable"][GPU] = json!("x")).pod("a/x", "gpu-a", 1);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let count = tracing::subscriber::with_default(subscriber, || only_kind(&garbage));
+    assert_eq!((count.total, count.free, count.used), (1, 0, 1), "built in, but not to be had");
+    let log = String::from_utf8(log.0.lock().expect("a lock").clone()).expect("text");
+    for part in ["WARN", "gpu-a", GPU, "skipped a quantity that can't be read"] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+    assert_eq!(garbage.snapshot().nodes[0].facts.allocatable.pods, 110, "the rest of the node is read");
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("a lock").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -178,6 +178,22 @@ async fn case_27_a_node_that_goes_before_its_pods_leaves_no_phantom() {
 }
 
 #[actix_web::test]
+async fn case_28_a_pod_on_a_node_that_is_not_known_yet_counts_when_the_node_comes() {
+    let server = apiserver(&two_gpus());
+    let (nodes, pods) = (server.stream(NODES), server.stream(PODS));
+    let (mut inventory, _policies) = server.follow();
+    until(&mut inventory, |s| free(s) == 2).await;
+    let later = Cluster::default().gpu_node("gpu-b", A100, 81920, 2).pod("x/y", "gpu-b", 1);
+    pods.send(event("ADDED", &later.items[1], 101)).expect("a watch");
+    // Once this one counts, the other has been seen too, before its node.
+    pods.send(event("ADDED", &Cluster::default().pod("x/z", "gpu-a", 1).items[0], 102)).expect("a watch");
+    until(&mut inventory, |s| free(s) == 1).await;
+    nodes.send(event("ADDED", &later.items[0], 103)).expect("a watch");
+    let both = until(&mut inventory, |s| s.nodes.len() == 2).await;
+    assert_eq!((both.kinds[0].total, both.kinds[0].used, both.kinds[0].free), (4, 2, 2));
+}
+
+#[actix_web::test]
 async fn an_absurd_pod_that_goes_takes_no_count_with_it() {
     let cluster = two_gpus().pod("x/y", "gpu-a", 1);
     let server = apiserver(&cluster);
