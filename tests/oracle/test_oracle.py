@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import answers
+import claims
 import clusters
 import hardware
 import pytest
@@ -138,6 +139,16 @@ def test_every_sort_of_hardware_can_be_made() -> None:
     for make, _ in hardware.SORTS:
         made = make(Random(1))  # noqa: S311
         assert set(made.per_card) <= set(made.units), make.__name__
+
+
+def test_the_clusters_have_claims_of_every_sort() -> None:
+    drawn = [claims.draw(seed) for seed in range(FIRST_SEED, FIRST_SEED + CLUSTERS)]
+    phases = {claim["metadata"]["name"]: claim["status"]["phase"] for each in drawn for claim in each.claims}
+    found = {phases.get(name, "missing") for each in drawn for name in each.mounted}
+    assert found == {"Bound", "Pending", "Lost", "missing"}
+    volumes = [volume for each in drawn for volume in each.volumes]
+    places = {("nodeAffinity" in volume["spec"], *volume["metadata"]["labels"]) for volume in volumes}
+    assert places == {(True,), (False,), (False, claims.ZONE), (False, claims.OLD_ZONE)}
 
 
 @pytest.mark.parametrize("free", [[], [1], [3, 5], [8, 8, 1, 0], [7] * 6])
