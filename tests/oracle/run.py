@@ -26,7 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "cluster"), str(HERE)]
 
-from oracle import Case, Oracle, Outcome  # noqa: E402
+from case import Case, Outcome  # noqa: E402
+from oracle import Oracle  # noqa: E402
 from plane import OraclePlane, Verdicts  # noqa: E402
 
 CASES = HERE / "cases"

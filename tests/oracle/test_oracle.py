@@ -15,8 +15,9 @@ import claims
 import clusters
 import hardware
 import pytest
+from case import Case
 from kube import Json
-from oracle import Case, Oracle, fill_sizes
+from oracle import Oracle, fill_sizes
 from run import CASES, CLUSTERS, FIRST_SEED, LEAST_CHOICES, at_work, compare, kept_cases, seeds
 
 SMALL = 8
