@@ -14,6 +14,8 @@ pub enum Stage {
     Waiting,
     /// Something in the cluster keeps the pod from the scheduler, as a queue of workloads does.
     Gated,
+    /// The scheduler keeps room for the pod on this node, where its volume is being made or others are being evicted for it.
+    Nominated(Arc<str>),
     /// The scheduler found no node. Its own words.
     Unschedulable(String),
     /// On this node.

@@ -53,7 +53,7 @@ impl State {
     fn of(server: &Server) -> Self {
         match (&server.stage, &server.progress) {
             (Stage::Promised, _) => Self::Promised,
-            (Stage::Waiting | Stage::Gated | Stage::Unschedulable(_), _) => Self::Waiting,
+            (Stage::Waiting | Stage::Gated | Stage::Nominated(_) | Stage::Unschedulable(_), _) => Self::Waiting,
             (Stage::Bound(_), Progress::Running) => Self::Running,
             (Stage::Bound(_), _) => Self::Starting,
         }

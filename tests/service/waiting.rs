@@ -43,6 +43,16 @@ fn waiting_is_explained_in_plain_words() {
     let small = snapshot.servers.iter().find(|server| server.name == "small").expect("the server");
     let told = reasons(small, "yours", &Queue::new(&snapshot), &catalogue, &|_| None);
     assert_eq!(told[1], "1 request is ahead of yours", "that of linus, and not the one that is held back");
+    let chosen = |pod: &mut Value| pod["status"]["nominatedNodeName"] = json!("gpu-a");
+    let room = ["it goes to gpu-a as soon as its volume is made there, or other pods have made room for it"];
+    assert_eq!(waits(&busy().change(chosen), &catalogue), room, "others are evicted for it");
+    let volume = |pod: &mut Value| pod["status"] = json!({"phase": "Pending", "nominatedNodeName": "gpu-a"});
+    assert_eq!(waits(&busy().change(volume), &catalogue), room, "its volume is being made");
+    let behind = server(busy().change(chosen), "ada", "small", None, 1, "2026-01-31T11:00:00Z").change(only(A100));
+    let snapshot = behind.view(&catalogue).snapshot.expect("a snapshot");
+    let small = snapshot.servers.iter().find(|server| server.name == "small").expect("the server");
+    let told = reasons(small, "yours", &Queue::new(&snapshot), &catalogue, &|_| None);
+    assert_eq!(told[..2], ["8 of 8 NVIDIA A100 80 GB are in use", "1 request is ahead of yours"], "{told:?}");
     let foreign = busy().change(only(A100)).pod("other/training", "", 3).pod("other/more", "", 1);
     assert_eq!(
         waits(&foreign, &catalogue)[1..3],
