@@ -34,7 +34,7 @@ pub struct Metadata {
     pub deletion_timestamp: Option<IgnoredAny>,
 }
 
-/// Those that Berth and KubeSpawner put on a server's pod. Others may be long, and are passed over.
+/// Those that Berth and KubeSpawner put on a server's pod, and the scheduler on a claim. Others may be long, and are passed over.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub struct Annotations {
@@ -47,6 +47,8 @@ pub struct Annotations {
     pub hub: Option<String>,
     #[serde(rename = "berth/hold")]
     pub hold: Option<String>,
+    #[serde(rename = "volume.kubernetes.io/selected-node")]
+    pub selected_node: Option<String>,
 }
 
 #[derive(Debug, serde::Deserialize)]
