@@ -54,7 +54,7 @@ pub struct Server {
     pub stage: Stage,
     /// Means nothing before it has its node.
     pub progress: Progress,
-    /// When the pod was made, RFC 3339; empty while there is none.
+    /// When the pod got its node, or while it waits for one, when it was made. RFC 3339; empty while there is no pod.
     pub since: String,
     pub requests: Resources,
     /// The nodes that it accepts, while it waits for one.

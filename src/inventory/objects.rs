@@ -52,12 +52,15 @@ pub struct Annotations {
 }
 
 #[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Condition {
     #[serde(rename = "type")]
     pub name: String,
     pub status: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub message: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub last_transition_time: String,
 }
 
 #[derive(Debug, serde::Deserialize)]

@@ -61,7 +61,21 @@ fn nominated(pod: &Pod) -> Option<Arc<str>> {
 
 /// What the scheduler said when it found no node for a pod.
 fn refusal(pod: &Pod) -> Option<&Condition> {
-    pod.status.conditions.iter().find(|condition| condition.name == "PodScheduled" && condition.status == "False")
+    scheduled(pod, "False")
+}
+
+fn scheduled<'a>(pod: &'a Pod, status: &str) -> Option<&'a Condition> {
+    pod.status.conditions.iter().find(|condition| condition.name == "PodScheduled" && condition.status == status)
+}
+
+/// When a pod got its node; while it has none, when it was made.
+fn since(pod: &Pod) -> &str {
+    let (made, started) = (&pod.metadata.creation_timestamp, &pod.status.start_time);
+    if pod.spec.node_name.is_empty() {
+        return made;
+    }
+    let bound = scheduled(pod, "True").map(|condition| &condition.last_transition_time);
+    bound.into_iter().chain([started]).find(|moment| !moment.is_empty()).unwrap_or(made)
 }
 
 fn requirements(spec: &PodSpec) -> NodeRequirements {
@@ -100,7 +114,7 @@ fn server(pod: &Pod, key: &str, requests: &Resources) -> Option<Arc<Server>> {
         pod: key.to_owned(),
         stage,
         progress: if pod.status.phase == "Pending" { Progress::Starting } else { Progress::Running },
-        since: pod.metadata.creation_timestamp.clone(),
+        since: since(pod).to_owned(),
         requests: requests.clone(),
         requirements: if bound.is_empty() { requirements(&pod.spec) } else { NodeRequirements::default() },
         hold: annotations.hold.clone(),

@@ -118,6 +118,24 @@ fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
     assert_eq!(waits(&running, &catalogue), [""; 0]);
 }
 
+#[test]
+fn a_server_has_run_since_it_got_its_node_and_not_since_it_was_asked_for() {
+    let bound = |status: Value| {
+        let cluster = server(mixed(), "bob", "", Some("gpu-b"), 2, "2026-01-31T01:00:00Z").change(|pod| pod["status"] = status);
+        let waiting = server(cluster, "ada", "large", None, 1, "2026-01-31T10:00:00Z");
+        let only_t4 = |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"nvidia.com/gpu.product": T4});
+        waits(&waiting.change(only_t4), &catalogue("")).swap_remove(2)
+    };
+    let condition = json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-31T07:00:00Z"}]);
+    for (status, run) in [
+        (json!({"phase": "Running", "startTime": "2026-01-31T08:00:00Z", "conditions": condition}), "5 h"),
+        (json!({"phase": "Running", "startTime": "2026-01-31T08:00:00Z"}), "4 h"),
+        (json!({"phase": "Running"}), "11 h"),
+    ] {
+        assert_eq!(bound(status), format!("the oldest GPU server has run for {run}"));
+    }
+}
+
 #[actix_web::test]
 async fn the_route_tells_a_user_of_their_own_servers_and_administrators_of_anyones() {
     let hub = Hub::start();

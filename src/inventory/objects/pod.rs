@@ -50,6 +50,8 @@ pub struct PodStatus {
     #[serde(deserialize_with = "null_is_default")]
     pub nominated_node_name: String,
     #[serde(deserialize_with = "null_is_default")]
+    pub start_time: String,
+    #[serde(deserialize_with = "null_is_default")]
     pub conditions: Vec<Condition>,
 }
 
