@@ -38,6 +38,8 @@ pub enum Progress {
         image: String,
     },
     MountFailed,
+    /// Its pod is being deleted, and keeps what it has until it is gone.
+    Ending,
 }
 
 /// One server of a hub user.

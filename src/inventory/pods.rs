@@ -113,7 +113,11 @@ fn server(pod: &Pod, key: &str, requests: &Resources) -> Option<Arc<Server>> {
         hub: annotations.hub.clone().unwrap_or_else(|| pod.metadata.namespace.clone()),
         pod: key.to_owned(),
         stage,
-        progress: if pod.status.phase == "Pending" { Progress::Starting } else { Progress::Running },
+        progress: match pod.status.phase.as_str() {
+            _ if pod.metadata.deletion_timestamp.is_some() => Progress::Ending,
+            "Pending" => Progress::Starting,
+            _ => Progress::Running,
+        },
         since: since(pod).to_owned(),
         requests: requests.clone(),
         requirements: if bound.is_empty() { requirements(&pod.spec) } else { NodeRequirements::default() },

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::board::{berth_over, busy, server};
 use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
 use crate::http_routes::{check_schema, get};
-use crate::login_hub::Hub;
+use crate::login_hub::{Browser, Hub};
 
 /// Why `ada`'s server `large` waits, at noon.
 fn waits(cluster: &Cluster, catalogue: &Catalogue) -> Vec<String> {
@@ -134,6 +134,25 @@ fn a_server_has_run_since_it_got_its_node_and_not_since_it_was_asked_for() {
     ] {
         assert_eq!(bound(status), format!("the oldest GPU server has run for {run}"));
     }
+}
+
+#[actix_web::test]
+async fn a_pod_on_its_way_out_is_not_the_server_that_starts_anew() {
+    let hub = Hub::start();
+    hub.token("ada-token", "ada");
+    let old = server(mixed(), "ada", "", Some("gpu-b"), 1, "2026-01-31T08:00:00Z")
+        .change(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-31T09:00:00Z"));
+    let servers = async |cluster: &Cluster| {
+        let answer = get(&berth_over(&hub, cluster, ""), "/api/v1/servers", Some("ada-token")).await.json();
+        check_schema("ServerList", &answer);
+        answer["servers"].clone()
+    };
+    let reasons = ["it is being stopped, and keeps what it has until its pod is gone"];
+    assert_eq!(servers(&old).await, json!([{"name": "", "state": "ending", "node": "gpu-b", "reasons": reasons}]));
+    let board = Browser::new(&berth_over(&hub, &old, ""), "ada").log_in(&hub, "/services/berth/", "ada").await;
+    assert!(board.text.contains(">ending<") && !board.text.contains(">starting<"), "{}", board.text);
+    let anew = servers(&server(old, "ada", "", Some("gpu-a"), 1, "2026-01-31T09:00:00Z")).await;
+    assert_eq!(anew, json!([{"name": "", "state": "running", "node": "gpu-a", "reasons": []}]));
 }
 
 #[actix_web::test]
