@@ -38,6 +38,8 @@ pub enum Progress {
         image: String,
     },
     MountFailed,
+    SandboxFailed,
+    ContainerFailed,
     /// Its pod is being deleted, and keeps what it has until it is gone.
     Ending,
 }

@@ -42,6 +42,8 @@ fn on_node(progress: &Progress) -> Vec<String> {
         Progress::Pulling { image, bytes: None } => format!("its image {image} is being pulled"),
         Progress::PullFailed { image } => format!("its image {image} could not be pulled, and the node tries again"),
         Progress::MountFailed => "a volume of it can't be mounted yet, and the node tries again".to_owned(),
+        Progress::SandboxFailed => "its node could not set up a place for its container, and tries again".to_owned(),
+        Progress::ContainerFailed => "its container could not be made or started, and the node tries again".to_owned(),
         Progress::Ending => "it is being stopped, and keeps what it has until its pod is gone".to_owned(),
     };
     vec![reason]

@@ -106,8 +106,28 @@ fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
     assert_eq!(waits(&done, &catalogue), ["its container is being made"]);
     let failed = event(pulling.clone(), &pod, "BackOff", &format!("Back-off pulling image \"{image}\""), 9);
     assert_eq!(waits(&failed, &catalogue), [format!("its image {image} could not be pulled, and the node tries again")]);
-    let mount = event(starting, &pod, "FailedMount", "MountVolume.SetUp failed for volume \"pvc-secret\"", 9);
-    assert_eq!(waits(&mount, &catalogue), ["a volume of it can't be mounted yet, and the node tries again"]);
+    for (reason, message, sentence) in [
+        (
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"pvc-secret\"",
+            "a volume of it can't be mounted yet, and the node tries again",
+        ),
+        (
+            "FailedCreatePodSandBox",
+            "Failed to create pod sandbox: rpc error: no runtime for \"nvidia\" is configured",
+            "its node could not set up a place for its container, and tries again",
+        ),
+        ("Failed", "Error: secret \"hidden\" not found", "its container could not be made or started, and the node tries again"),
+        // Said beside the sentence that names the image.
+        ("Failed", "Error: ErrImagePull", "its container is being made"),
+    ] {
+        let told = event(starting.clone(), &pod, reason, message, 9);
+        assert_eq!(waits(&told, &catalogue), [sentence]);
+    }
+    // The image is there, and what comes after it fails, all within a second.
+    let bad = event(starting.clone(), &pod, "Failed", "Error: secret \"hidden\" not found", 9);
+    let bad = event(bad, &pod, "Pulled", &pulled, 9);
+    assert_eq!(waits(&bad, &catalogue), ["its container could not be made or started, and the node tries again"]);
     let running = failed.change(|event| event["involvedObject"]["name"] = json!("another"));
     let mut running = event(running, &pod, "Pulling", &format!("Pulling image \"{image}\""), 3);
     running
@@ -116,6 +136,31 @@ fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
         .filter(|item| item["metadata"]["name"] == pod)
         .for_each(|item| item["status"]["phase"] = json!("Running"));
     assert_eq!(waits(&running, &catalogue), [""; 0]);
+}
+
+#[test]
+fn how_large_an_image_is_is_known_from_the_nodes_that_have_it() {
+    let catalogue = catalogue("");
+    let image = "registry.example.org/library/jupyter-ml-gpu:1.0";
+    let size = |bytes: Value| {
+        let has = |node: &mut Value| {
+            node["status"]["images"] = json!([{"names": ["registry.example.org/x@sha256:0", image], "sizeBytes": bytes}])
+        };
+        let cluster = Cluster { items: [mixed().items, Cluster::default().node("cpu-2").change(has).items].concat() };
+        let cluster = server(cluster, "ada", "large", Some("gpu-a"), 1, "2026-01-31T10:00:00Z");
+        let mut cluster = cluster.change(|pod| pod["status"]["phase"] = json!("Pending"));
+        let name = cluster.items.last().expect("a pod")["metadata"]["name"].clone();
+        cluster.items.push(json!({
+            "kind": "Event", "metadata": {"name": "pulling", "namespace": "jupyterhub"},
+            "involvedObject": {"kind": "Pod", "namespace": "jupyterhub", "name": name},
+            "reason": "Pulling", "message": format!("Pulling image \"{image}\""),
+        }));
+        waits(&cluster, &catalogue)
+    };
+    assert_eq!(size(json!(6_240_000_000_u64)), [format!("its image {image} is being pulled, 6.2 GB")]);
+    for unknown in [json!(null), json!("large"), json!(-1)] {
+        assert_eq!(size(unknown), [format!("its image {image} is being pulled")]);
+    }
 }
 
 #[test]

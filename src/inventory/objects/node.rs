@@ -1,6 +1,6 @@
 //! Nodes.
 
-use super::{Amounts, Condition, Metadata};
+use super::{Amounts, Condition, Metadata, Text};
 use crate::domain::lenient::null_is_default;
 use crate::domain::selector::Taint;
 
@@ -36,7 +36,9 @@ pub struct NodeStatus {
 }
 
 #[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Image {
     #[serde(default, deserialize_with = "null_is_default")]
     pub names: Vec<String>,
+    pub size_bytes: Option<Text>,
 }
