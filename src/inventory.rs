@@ -14,6 +14,7 @@ mod facts;
 mod gaudi;
 mod gpus;
 mod health;
+mod images;
 mod index;
 mod intel;
 mod nvidia;

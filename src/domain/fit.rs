@@ -147,8 +147,8 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
         return Verdict::of(Availability::Never, Obstacle::Leaving);
     }
     let starting = |obstacle| Verdict::of(Availability::Starting, obstacle);
-    let unreachable = |reach: &Reach| *reach != Reach::Unbound && !reach.includes(&facts.name, &facts.labels);
-    if let Some((claim, _)) = pod.volumes.iter().find(|(_, reach)| unreachable(reach)) {
+    let mut elsewhere = pod.volumes.iter().filter(|(_, reach)| !reach.includes(&facts.name, &facts.labels));
+    if let Some((claim, _)) = elsewhere.clone().find(|(_, reach)| !reach.waits()) {
         return Verdict::of(Availability::Never, Obstacle::OutOfReach(claim.clone()));
     }
     if let Some(verdict) = too_small(node, pod) {
@@ -170,8 +170,8 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if let (Some(state), Some(_)) = (&facts.reconfiguring, &pod.gpu) {
         return starting(Obstacle::Reconfiguring(state.clone()));
     }
-    if let Some(claim) = unbound(pod).next() {
-        return starting(Obstacle::Unbound(claim.to_owned()));
+    if let Some((claim, _)) = elsewhere.next() {
+        return starting(Obstacle::Unbound(claim.clone()));
     }
     match shortage(&node.free, pod) {
         Some((resource, needed, free)) => {
@@ -205,9 +205,9 @@ fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
     Some(Verdict::of(Availability::Never, Obstacle::TooSmall { resource: resource.into(), needed, allocatable }))
 }
 
-/// Claims that wait, whatever the node.
+/// Claims that wait to be bound.
 fn unbound(pod: &PodShape) -> impl Iterator<Item = &str> {
-    pod.volumes.iter().filter(|(_, reach)| *reach == Reach::Unbound).map(|(claim, _)| claim.as_str())
+    pod.volumes.iter().filter(|(_, reach)| reach.waits()).map(|(claim, _)| claim.as_str())
 }
 
 fn pods_gpu_is(pod: &PodShape, resource: &str) -> bool {

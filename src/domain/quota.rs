@@ -79,6 +79,7 @@ fn asked(resource: &str, requests: &Resources) -> Option<i128> {
         "cpu" | "requests.cpu" => Some(i128::from(requests.cpu)),
         "memory" | "requests.memory" => Some(whole(requests.memory)),
         "pods" | "count/pods" => Some(whole(requests.pods)),
+        "ephemeral-storage" => Some(whole(requests.other(resource))),
         _ => Some(whole(requests.other(resource.strip_prefix("requests.")?))),
     }
 }
@@ -95,7 +96,7 @@ mod tests {
     }
 
     fn pod(gpus: u64) -> Resources {
-        let other = BTreeMap::from([("nvidia.com/gpu".into(), gpus)]);
+        let other = BTreeMap::from([("nvidia.com/gpu".into(), gpus), ("ephemeral-storage".into(), 2 << 30)]);
         Resources { cpu: 1500, memory: 1 << 30, pods: 1, other }
     }
 
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_memory_and_pods_count_by_either_name() {
+    fn cpu_memory_disk_and_pods_count_by_either_name() {
         for (resource, hard, fits) in [
             ("cpu", "1500m", true),
             ("requests.cpu", "1", false),
@@ -138,6 +139,8 @@ mod tests {
             ("requests.memory", "1Mi", false),
             ("pods", "1", true),
             ("count/pods", "0", false),
+            ("ephemeral-storage", "1Gi", false),
+            ("requests.ephemeral-storage", "2Gi", true),
             ("limits.cpu", "0", true),
             ("requests.amd.com/gpu", "0", true),
         ] {

@@ -14,6 +14,8 @@ pub enum Stage {
     Waiting,
     /// Something in the cluster keeps the pod from the scheduler, as a queue of workloads does.
     Gated,
+    /// The scheduler keeps room for the pod on this node, where its volume is being made or others are being evicted for it.
+    Nominated(Arc<str>),
     /// The scheduler found no node. Its own words.
     Unschedulable(String),
     /// On this node.
@@ -36,6 +38,10 @@ pub enum Progress {
         image: String,
     },
     MountFailed,
+    SandboxFailed,
+    ContainerFailed,
+    /// Its pod is being deleted, and keeps what it has until it is gone.
+    Ending,
 }
 
 /// One server of a hub user.
@@ -52,7 +58,7 @@ pub struct Server {
     pub stage: Stage,
     /// Means nothing before it has its node.
     pub progress: Progress,
-    /// When the pod was made, RFC 3339; empty while there is none.
+    /// When the pod got its node, or while it waits for one, when it was made. RFC 3339; empty while there is no pod.
     pub since: String,
     pub requests: Resources,
     /// The nodes that it accepts, while it waits for one.

@@ -3,6 +3,7 @@
 //! Source: the scheduler's VolumeBinding and VolumeZone plugins, `pkg/scheduler/framework/plugins`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::selector::NodeSelectorTerm;
 
@@ -31,6 +32,8 @@ pub enum Reach {
     Nodes(Vec<NodeSelectorTerm>),
     /// Nowhere until the claim is bound, which its storage class does not leave to the first pod.
     Unbound,
+    /// On this node only until the claim is bound: the scheduler has asked for its volume there.
+    Selected(Arc<str>),
 }
 
 impl Reach {
@@ -40,7 +43,13 @@ impl Reach {
             Self::Anywhere => true,
             Self::Nodes(terms) => terms.iter().any(|term| term.matches(name, labels)),
             Self::Unbound => false,
+            Self::Selected(node) => **node == *name,
         }
+    }
+
+    /// Whether the claim has yet to be bound, after which it may be used on more nodes than now.
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Unbound | Self::Selected(_))
     }
 
     /// Whether a node that is not there yet could use the volume, by the labels that are known of it. The autoscaler knows

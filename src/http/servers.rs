@@ -47,14 +47,17 @@ enum State {
     /// On its node
     Starting,
     Running,
+    /// Its pod is on its way out
+    Ending,
 }
 
 impl State {
     fn of(server: &Server) -> Self {
         match (&server.stage, &server.progress) {
             (Stage::Promised, _) => Self::Promised,
-            (Stage::Waiting | Stage::Gated | Stage::Unschedulable(_), _) => Self::Waiting,
+            (Stage::Waiting | Stage::Gated | Stage::Nominated(_) | Stage::Unschedulable(_), _) => Self::Waiting,
             (Stage::Bound(_), Progress::Running) => Self::Running,
+            (Stage::Bound(_), Progress::Ending) => Self::Ending,
             (Stage::Bound(_), _) => Self::Starting,
         }
     }
@@ -91,7 +94,11 @@ pub async fn servers(service: web::Data<Service>, request: HttpRequest) -> actix
 fn list(view: &View, user: &str, told: &str) -> Result<ServerList, Problem> {
     let snapshot = view.snapshot.as_deref().ok_or(Refusal::NoInventory)?;
     let queue = Queue::new(snapshot);
-    let servers = snapshot.servers.iter().filter(|server| server.user == user).map(|server| ServerRow {
+    let of_user: Vec<_> = snapshot.servers.iter().filter(|server| server.user == user).collect();
+    let ends = |server: &Server| server.progress == Progress::Ending;
+    // Of a server that starts anew while its old pod is on its way out, the new one is meant.
+    let is_old = |server: &Server| ends(server) && of_user.iter().any(|other| other.name == server.name && !ends(other));
+    let servers = of_user.iter().filter(|server| !is_old(server)).map(|server| ServerRow {
         name: server.name.clone(),
         state: State::of(server),
         node: match &server.stage {

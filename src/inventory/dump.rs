@@ -9,13 +9,12 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::events::{self, EventFacts};
-use super::facts::{self, Decoded};
+use super::facts::{self, Decoded, NodeNews};
 use super::health::Health;
 use super::index::{Change, Index, Update};
 use super::pods::{self, PodFacts};
 use super::storage::{self, ClaimFacts, ClassFacts, VolumeFacts};
 use super::watch::Kind;
-use crate::domain::node::NodeFacts;
 use crate::domain::quota::Quota;
 
 #[derive(Debug, Error)]
@@ -75,7 +74,7 @@ fn items(text: &str) -> Result<Vec<Value>, DumpError> {
 struct Objects<'a> {
     namespace: &'a str,
     health: &'a Health,
-    nodes: Vec<(String, NodeFacts)>,
+    nodes: Vec<(String, NodeNews)>,
     pods: Vec<(String, PodFacts)>,
     claims: Vec<(String, ClaimFacts)>,
     claimless: bool,

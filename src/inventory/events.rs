@@ -1,16 +1,18 @@
 //! Reads the kubelet's events of the hub's pods: what a server on its node still waits for.
 //!
-//! Only the last news of each pod is kept, and how large the images were that somebody pulled within the hour for which
-//! the apiserver keeps events. Source of the sentences: `pkg/kubelet/events` and `pkg/kubelet/images/image_manager.go`.
+//! Only the last news of each pod is kept, and how large images are. Source of the sentences: `pkg/kubelet/events`,
+//! `pkg/kubelet/images/image_manager.go` and `pkg/kubelet/kuberuntime/kuberuntime_container.go`.
 
 use std::collections::BTreeMap;
 
 use super::facts::{Decoded, key};
+use super::images::ImageSizes;
 use super::index::Update;
 use super::objects::Event;
+use crate::domain::image::fingerprint;
 use crate::domain::server::Progress;
 
-/// Pods and images remembered at most.
+/// Pods remembered at most.
 const MOST: usize = 10_000;
 /// Characters of an image's name at most; the longest legal one is shorter.
 const LONGEST_IMAGE: usize = 512;
@@ -32,7 +34,9 @@ enum News {
     Pulling(String),
     PullFailed(String),
     MountFailed,
+    SandboxFailed,
     Pulled { image: String, bytes: Option<u64> },
+    ContainerFailed,
 }
 
 pub fn event(event: Event) -> Decoded<EventFacts> {
@@ -55,17 +59,24 @@ fn news(reason: &str, message: &str) -> Option<News> {
             let size = message.split("Image size: ").nth(1).and_then(|rest| rest.split(' ').next());
             Some(News::Pulled { image: image()?, bytes: size.and_then(|size| size.parse().ok()) })
         }
+        // The same reason tells, in other words, of an image that could not be pulled.
+        "Failed" if is_of_container(message) => (!message.contains("ImagePull")).then_some(News::ContainerFailed),
         "Failed" | "BackOff" if message.contains("pull") => image().map(News::PullFailed),
         "FailedMount" | "FailedAttachVolume" => Some(News::MountFailed),
+        "FailedCreatePodSandBox" => Some(News::SandboxFailed),
         _ => None,
     }
+}
+
+fn is_of_container(message: &str) -> bool {
+    ["Error: ", "Internal Pre"].iter().any(|start| message.starts_with(start))
 }
 
 /// The last news by pod, and the sizes of images.
 #[derive(Debug, Default)]
 pub struct Events {
     last: BTreeMap<String, News>,
-    bytes: BTreeMap<String, u64>,
+    pub sizes: ImageSizes,
 }
 
 impl Events {
@@ -86,8 +97,8 @@ impl Events {
     fn set(&mut self, EventFacts { pod, news, .. }: EventFacts) {
         if let News::Pulled { image, bytes } = news {
             self.last.remove(&pod);
-            if let Some(bytes) = bytes.filter(|_| self.bytes.len() < MOST) {
-                self.bytes.insert(image, bytes);
+            if let Some(bytes) = bytes {
+                self.sizes.learn(fingerprint(&image), bytes);
             }
         } else if self.last.len() < MOST || self.last.contains_key(&pod) {
             self.last.insert(pod, news);
@@ -110,9 +121,11 @@ impl Events {
     /// What a pod waits for on its node.
     pub fn progress(&self, pod: &str) -> Option<Progress> {
         match self.last.get(pod)? {
-            News::Pulling(image) => Some(Progress::Pulling { image: image.clone(), bytes: self.bytes.get(image).copied() }),
+            News::Pulling(image) => Some(Progress::Pulling { image: image.clone(), bytes: self.sizes.of(image) }),
             News::PullFailed(image) => Some(Progress::PullFailed { image: image.clone() }),
             News::MountFailed => Some(Progress::MountFailed),
+            News::SandboxFailed => Some(Progress::SandboxFailed),
+            News::ContainerFailed => Some(Progress::ContainerFailed),
             // Nobody waits for what is done.
             News::Pulled { .. } => None,
         }

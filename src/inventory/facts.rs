@@ -3,6 +3,7 @@
 
 use tracing::warn;
 
+use super::images::LARGE;
 use super::nvidia;
 use super::objects::{Amounts, Metadata, Node, ResourceQuota};
 use crate::domain::gpu::{MIG_IN_FLUX, MIG_STATE};
@@ -26,15 +27,28 @@ pub fn key(metadata: &Metadata) -> String {
     format!("{}/{}", metadata.namespace, metadata.name)
 }
 
-pub fn node(node: Node) -> Decoded<NodeFacts> {
+/// A node, and what its object says that is not a fact of this node alone.
+#[derive(Debug)]
+pub struct NodeNews {
+    pub facts: NodeFacts,
+    /// Bytes of the large images on it, by the fingerprint of each of their names.
+    pub image_sizes: Vec<(u64, u64)>,
+}
+
+pub fn node(node: Node) -> Decoded<NodeNews> {
     let name = node.metadata.name.clone();
     let owner = |part: &str| format!("node {name}, {part}");
     let allocatable = resources(&node.status.allocatable, &owner("status.allocatable"));
     let mut capacity = resources(&node.status.capacity, &owner("status.capacity")).other;
     capacity.retain(|name, _| name.contains('/'));
+    let sizes = node.status.images.iter().filter_map(|image| {
+        let bytes = image.size_bytes.as_ref()?.0.parse().ok().filter(|bytes| *bytes >= LARGE)?;
+        Some(image.names.iter().map(move |name| (image::fingerprint(name), bytes)))
+    });
+    let image_sizes = sizes.flatten().collect();
     let labels = node.metadata.labels;
     let reconfiguring = labels.get(MIG_STATE).filter(|state| MIG_IN_FLUX.contains(&state.as_str())).cloned();
-    let fact = NodeFacts {
+    let facts = NodeFacts {
         name: name.as_str().into(),
         taints: node.spec.taints,
         cordoned: node.spec.unschedulable,
@@ -50,7 +64,7 @@ pub fn node(node: Node) -> Decoded<NodeFacts> {
         images: node.status.images.iter().flat_map(|image| &image.names).map(|name| image::fingerprint(name)).collect(),
         labels,
     };
-    Decoded { key: name, fact: Some(fact) }
+    Decoded { key: name, fact: Some(NodeNews { facts, image_sizes }) }
 }
 
 pub fn resources(amounts: &Amounts, owner: &str) -> Resources {

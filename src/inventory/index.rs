@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::events::{EventFacts, Events};
+use super::facts::NodeNews;
 use super::gpus;
 use super::pods::{Place, PodFacts};
 use super::rules::Rules;
@@ -28,7 +29,7 @@ pub enum Update<F> {
 
 #[derive(Debug)]
 pub enum Change {
-    Nodes(Update<NodeFacts>),
+    Nodes(Update<NodeNews>),
     Pods(Update<PodFacts>),
     Claims(Update<ClaimFacts>),
     Volumes(Update<VolumeFacts>),
@@ -149,19 +150,22 @@ impl Index {
         self.recount();
     }
 
-    fn apply_nodes(&mut self, update: Update<NodeFacts>) {
+    fn apply_nodes(&mut self, update: Update<NodeNews>) {
         match update {
             Update::All(nodes) => {
                 self.listed.nodes = true;
                 self.dirty.extend(self.nodes.keys().cloned());
-                let read = |mut facts: NodeFacts| {
-                    gpus::read(&mut facts, &self.rules);
+                let (events, rules) = (&mut self.events, &self.rules);
+                let read = |NodeNews { mut facts, image_sizes }: NodeNews| {
+                    image_sizes.into_iter().for_each(|(image, bytes)| events.sizes.learn(image, bytes));
+                    gpus::read(&mut facts, rules);
                     (facts.name.clone(), Arc::new(facts))
                 };
-                self.nodes = nodes.into_iter().map(|(_, facts)| read(facts)).collect();
+                self.nodes = nodes.into_iter().map(|(_, node)| node).map(read).collect();
                 self.dirty.extend(self.nodes.keys().cloned());
             }
-            Update::Set(_, mut facts) => {
+            Update::Set(_, NodeNews { mut facts, image_sizes }) => {
+                image_sizes.into_iter().for_each(|(image, bytes)| self.events.sizes.learn(image, bytes));
                 gpus::read(&mut facts, &self.rules);
                 // Heartbeats change nothing that is kept: they must not make a new snapshot.
                 if self.nodes.get(&facts.name).is_none_or(|known| **known != facts) {

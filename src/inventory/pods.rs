@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::facts::{Decoded, key, resources, set};
-use super::objects::{Container, ContainerResources, Pod, PodSpec};
+use super::objects::{Condition, Container, ContainerResources, Pod, PodSpec};
 use crate::domain::resources::{InitRequest, Resources, pod_requests};
 use crate::domain::selector::NodeRequirements;
 use crate::domain::server::{Progress, Server, Stage};
@@ -22,7 +22,7 @@ pub struct PodFacts {
 pub enum Place {
     /// On a node and not finished. A terminating pod counts until it is gone: its GPU is busy for the whole grace period.
     Bound { node: Arc<str>, requests: Resources, reclaimable: bool },
-    /// Waits for the scheduler, which may have nominated it to a node where others are being evicted for it.
+    /// Waits for the scheduler, which may keep room for it on a node already.
     Waiting { nominated: Option<Arc<str>>, pod: Box<PendingPod> },
 }
 
@@ -47,13 +47,35 @@ fn place(pod: &Pod, requests: Resources) -> Option<Place> {
     if !spec.scheduling_gates.is_empty() || pod.metadata.deletion_timestamp.is_some() || is_placeholder(pod) {
         return None;
     }
-    // A nomination holds the node against pods of equal or lower priority; that of a user's is zero or above.
-    let yields = spec.priority.is_some_and(|priority| priority < 0);
-    let nominated = &pod.status.nominated_node_name;
-    Some(Place::Waiting {
-        nominated: (!nominated.is_empty() && !yields).then(|| nominated.as_str().into()),
-        pod: Box::new(PendingPod { requests, requirements: requirements(spec) }),
-    })
+    Some(Place::Waiting { nominated: nominated(pod), pod: Box::new(PendingPod { requests, requirements: requirements(spec) }) })
+}
+
+/// The node on which the scheduler keeps room for a pod. Either others are being evicted for it, which holds the room against
+/// pods of equal or lower priority, and a user's has zero or above. Or, since Kubernetes 1.35, the pod is as good as bound and
+/// waits for its volume: then whatever its priority.
+fn nominated(pod: &Pod) -> Option<Arc<str>> {
+    let name = &pod.status.nominated_node_name;
+    let yields = refusal(pod).is_some() && pod.spec.priority.is_some_and(|priority| priority < 0);
+    (!name.is_empty() && !yields).then(|| name.as_str().into())
+}
+
+/// What the scheduler said when it found no node for a pod.
+fn refusal(pod: &Pod) -> Option<&Condition> {
+    scheduled(pod, "False")
+}
+
+fn scheduled<'a>(pod: &'a Pod, status: &str) -> Option<&'a Condition> {
+    pod.status.conditions.iter().find(|condition| condition.name == "PodScheduled" && condition.status == status)
+}
+
+/// When a pod got its node; while it has none, when it was made.
+fn since(pod: &Pod) -> &str {
+    let (made, started) = (&pod.metadata.creation_timestamp, &pod.status.start_time);
+    if pod.spec.node_name.is_empty() {
+        return made;
+    }
+    let bound = scheduled(pod, "True").map(|condition| &condition.last_transition_time);
+    bound.into_iter().chain([started]).find(|moment| !moment.is_empty()).unwrap_or(made)
 }
 
 fn requirements(spec: &PodSpec) -> NodeRequirements {
@@ -76,14 +98,14 @@ fn server(pod: &Pod, key: &str, requests: &Resources) -> Option<Arc<Server>> {
     let annotations = &pod.metadata.annotations;
     let user = annotations.user.clone()?;
     let bound = &pod.spec.node_name;
-    let refused = pod.status.conditions.iter().find(|c| c.name == "PodScheduled" && c.status == "False");
-    let stage = match refused {
+    let stage = match (nominated(pod), refusal(pod)) {
         _ if !bound.is_empty() => Stage::Bound(bound.as_str().into()),
         // Nothing will come of it.
         _ if pod.metadata.deletion_timestamp.is_some() => return None,
         _ if !pod.spec.scheduling_gates.is_empty() => Stage::Gated,
-        Some(condition) => Stage::Unschedulable(condition.message.clone()),
-        None => Stage::Waiting,
+        (Some(node), _) => Stage::Nominated(node),
+        (None, Some(condition)) => Stage::Unschedulable(condition.message.clone()),
+        (None, None) => Stage::Waiting,
     };
     Some(Arc::new(Server {
         user,
@@ -91,8 +113,12 @@ fn server(pod: &Pod, key: &str, requests: &Resources) -> Option<Arc<Server>> {
         hub: annotations.hub.clone().unwrap_or_else(|| pod.metadata.namespace.clone()),
         pod: key.to_owned(),
         stage,
-        progress: if pod.status.phase == "Pending" { Progress::Starting } else { Progress::Running },
-        since: pod.metadata.creation_timestamp.clone(),
+        progress: match pod.status.phase.as_str() {
+            _ if pod.metadata.deletion_timestamp.is_some() => Progress::Ending,
+            "Pending" => Progress::Starting,
+            _ => Progress::Running,
+        },
+        since: since(pod).to_owned(),
         requests: requests.clone(),
         requirements: if bound.is_empty() { requirements(&pod.spec) } else { NodeRequirements::default() },
         hold: annotations.hold.clone(),

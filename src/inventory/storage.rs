@@ -1,6 +1,7 @@
 //! Claims, the volumes behind them and the classes that make such volumes: where a claim can be used.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::facts::{Decoded, key};
 use super::objects::{self, Amounts, StorageClass};
@@ -14,6 +15,8 @@ pub struct ClaimFacts {
     pub phase: ClaimPhase,
     /// Name of the volume; empty until it is bound, unless somebody has chosen one.
     volume: String,
+    /// The node for which the scheduler has asked for a volume.
+    selected: Option<Arc<str>>,
     /// What it must be.
     wants: Space,
     /// Namespace and name.
@@ -88,7 +91,8 @@ pub fn claim(claim: objects::Claim) -> Decoded<ClaimFacts> {
     let key = key(&claim.metadata);
     let spec = claim.spec;
     let wants = Space::new(spec.storage_class_name, &spec.resources.requests, spec.access_modes, &spec.volume_mode);
-    let fact = ClaimFacts { phase, volume: spec.volume_name, wants, id: key.clone() };
+    let selected = claim.metadata.annotations.selected_node.map(Arc::from);
+    let fact = ClaimFacts { phase, volume: spec.volume_name, selected, wants, id: key.clone() };
     Decoded { key, fact: Some(fact) }
 }
 
@@ -158,8 +162,15 @@ impl Storage {
         Some(claims.iter().map(claim).collect())
     }
 
-    /// The scheduler takes no pod with a claim that is not bound, unless the class says that it waits for that pod.
+    /// The scheduler takes no pod with a claim that is not bound, unless the class says that it waits for that pod; and then to
+    /// no other node than the one for which it has asked for a volume already.
+    /// Source: FindPodVolumes of `volumebinding/binder.go`.
     fn reach(&self, claim: &ClaimFacts) -> Reach {
+        if let (ClaimPhase::Pending, Some(node)) = (claim.phase, &claim.selected)
+            && claim.volume.is_empty()
+        {
+            return Reach::Selected(node.clone());
+        }
         let terms = match claim.phase {
             ClaimPhase::Bound => {
                 self.volumes.as_ref().map(|volumes| volumes.get(&claim.volume).map(|volume| volume.terms.clone()))

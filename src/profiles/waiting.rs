@@ -25,6 +25,9 @@ pub fn reasons(server: &Server, whose: &str, queue: &Queue<'_>, catalogue: &Cata
         Stage::Promised => vec!["the hub is about to make its pod".to_owned()],
         Stage::Waiting => vec!["the scheduler has not looked at it yet".to_owned()],
         Stage::Gated => vec!["a queue of the cluster has not let it through to the scheduler yet".to_owned()],
+        Stage::Nominated(node) => {
+            vec![format!("it goes to {node} as soon as its volume is made there, or other pods have made room for it")]
+        }
         Stage::Unschedulable(_) => unschedulable(server, whose, queue, catalogue, age),
     }
 }
@@ -39,6 +42,9 @@ fn on_node(progress: &Progress) -> Vec<String> {
         Progress::Pulling { image, bytes: None } => format!("its image {image} is being pulled"),
         Progress::PullFailed { image } => format!("its image {image} could not be pulled, and the node tries again"),
         Progress::MountFailed => "a volume of it can't be mounted yet, and the node tries again".to_owned(),
+        Progress::SandboxFailed => "its node could not set up a place for its container, and tries again".to_owned(),
+        Progress::ContainerFailed => "its container could not be made or started, and the node tries again".to_owned(),
+        Progress::Ending => "it is being stopped, and keeps what it has until its pod is gone".to_owned(),
     };
     vec![reason]
 }
@@ -101,7 +107,7 @@ pub fn kinds_of<'a>(server: &Server, snapshot: &'a Snapshot) -> BTreeSet<&'a str
     nodes.flat_map(|node| node.gpus.iter().filter(asked).map(|gpu| gpu.kind.id.as_str())).collect()
 }
 
-/// The servers that wait for a node, and which kinds each would take.
+/// The servers that are not on a node yet, and which kinds each would take.
 pub struct Queue<'a> {
     snapshot: &'a Snapshot,
     waiting: Vec<(&'a Server, Rc<BTreeSet<&'a str>>)>,
@@ -112,7 +118,8 @@ impl<'a> Queue<'a> {
         // They are mostly copies of a few: what they accept is looked for once for all of a sort.
         let mut sorts: BTreeMap<_, Rc<BTreeSet<&str>>> = BTreeMap::new();
         let servers = snapshot.servers.iter().map(AsRef::as_ref);
-        let waiting = servers.filter(|server| matches!(server.stage, Stage::Waiting | Stage::Unschedulable(_)));
+        let waits = |stage: &Stage| matches!(stage, Stage::Waiting | Stage::Nominated(_) | Stage::Unschedulable(_));
+        let waiting = servers.filter(|server| waits(&server.stage));
         let waiting = waiting.map(|server| {
             let asked: Vec<&str> = server.requests.other.keys().map(AsRef::as_ref).collect();
             let kinds = sorts.entry((&server.requirements, asked)).or_insert_with(|| Rc::new(kinds_of(server, snapshot)));
@@ -125,7 +132,9 @@ impl<'a> Queue<'a> {
     fn ahead(&self, server: &Server, usable: &BTreeSet<&str>) -> usize {
         // All moments are in UTC and of one length, so that they sort as text.
         let earlier = |other: &Server| (&other.since, &other.pod) < (&server.since, &server.pod);
-        self.waiting.iter().filter(|(other, kinds)| earlier(other) && !kinds.is_disjoint(usable)).count()
+        // What is kept for one that is nominated is counted as in use.
+        let waits = |other: &Server| !matches!(other.stage, Stage::Nominated(_));
+        self.waiting.iter().filter(|(other, kinds)| waits(other) && earlier(other) && !kinds.is_disjoint(usable)).count()
     }
 
     /// GPUs of these kinds that pods ask for, without having got them, which are no servers of this hub.
@@ -145,7 +154,9 @@ fn in_use(server: &Server, snapshot: &Snapshot, is_wanted: &dyn Fn(&Kind) -> boo
         Some(name) if names.len() == 1 => name.as_str(),
         _ => "GPUs that would do",
     };
-    let mut text = format!("{} of {} {name} are in use", sum(|gpu| gpu.used.saturating_add(gpu.held)), sum(|gpu| gpu.total));
+    // Those who are being evicted are there as long as the one for whom they go.
+    let taken = sum(|gpu| gpu.used.saturating_add(gpu.held).min(gpu.total));
+    let mut text = format!("{taken} of {} {name} are in use", sum(|gpu| gpu.total));
     for (count, what) in [(sum(|gpu| gpu.unhealthy), "broken"), (sum(|gpu| gpu.unusable), "on nodes that can't be used now")] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));

@@ -2,8 +2,8 @@
 //!
 //! Between a patch and the pod that comes of it lie some hundred milliseconds in which every picture of the cluster still
 //! shows the GPU as free. A hold bridges them: one for each user and server, replaced by the next request, ended when its
-//! pod is bound, unschedulable or gone, after 60 s at the latest. Nothing is written down: a Berth that starts anew knows
-//! the pods that exist, and a promise without a pod is a minute old at most.
+//! pod is bound, nominated to a node, unschedulable or gone, after 60 s at the latest. Nothing is written down: a Berth that
+//! starts anew knows the pods that exist, and a promise without a pod is a minute old at most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -63,7 +63,8 @@ impl Ledger {
         let pods: HashMap<&str, &Stage> = inventory.into_iter().flat_map(stages).collect();
         self.entries.retain(|_, entry| {
             let over = match pods.get(entry.id.as_str()) {
-                Some(Stage::Bound(_) | Stage::Unschedulable(_) | Stage::Gated) => true,
+                // A nominated pod is counted where the scheduler wants it.
+                Some(Stage::Bound(_) | Stage::Nominated(_) | Stage::Unschedulable(_) | Stage::Gated) => true,
                 Some(Stage::Waiting | Stage::Promised) => {
                     entry.spawned = true;
                     false

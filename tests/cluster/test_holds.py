@@ -23,8 +23,9 @@ import pytest
 from berth import Berth
 from faults import FaultGuest, FaultyWorld, follow, press_at_once, start_unseen
 from hub import NAMESPACE
+from storage import claim_manifest, remove_claim, volume_manifest
 from waiting import eventually
-from world import T4, until_form
+from world import L4, T4, until_form
 
 # The cluster has one T4.
 ONE_T4: dict[str, Any] = {
@@ -122,6 +123,49 @@ def test_two_users_press_at_once_and_one_gets_the_last_gpu(
     pod = fault_guest.pod_of(followed[winner])
     assert pod["spec"]["nodeName"] == T4
     assert pod["metadata"]["annotations"]["berth/hold"]
+
+
+def test_a_pod_whose_volume_is_being_made_holds_its_gpu_once(
+    faulty: FaultyWorld, fault_guest: FaultGuest, token: str
+) -> None:
+    """The scheduler has chosen a node and asks for the volume there; until somebody makes it, the pod is nominated."""
+    kube, claim, name = fault_guest.kube, "berth-late", "late-class"
+    fault_guest.undo(kube.delete, "StorageClass", name)
+    kube.create({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
+        "provisioner": "example.org/away", "volumeBindingMode": "WaitForFirstConsumer",
+    })  # fmt: skip
+    fault_guest.undo(remove_claim, kube, claim, NAMESPACE)
+    kube.create(claim_manifest(claim, NAMESPACE, name))
+    volume = {"name": "late", "claim": claim, "mountPath": "/home/jovyan/late", "scope": "shared"}
+    faulty.change_catalogue(lambda catalogue: catalogue["volumes"].append(volume))
+    browser, rosa = fault_guest.browser("rosa"), fault_guest.token("rosa")
+    until_form(browser, lambda form: "Free now" in form.profile("t4-now").text, "the claim waits for a pod")
+    with sampled(faulty.berth, token) as rows:
+        assert browser.submit("t4-now").status_code == 302
+        waiting = kube.wait_until(
+            "Pod", "jupyter-rosa", lambda pod: pod["status"].get("nominatedNodeName") == T4, "is nominated",
+            namespace=NAMESPACE,
+        )  # fmt: skip
+        assert ("nodeName" in waiting["spec"], pods.refuse_reason(waiting)) == (False, None)
+
+        def is_told() -> bool:
+            (server,) = faulty.berth.get("/api/v1/servers", rosa).json()["servers"]
+            sentence = f"it goes to {T4} as soon as its volume is made there, or other pods have made room for it"
+            return (server["state"], server["reasons"]) == ("waiting", [sentence])
+
+        eventually(is_told, "the user is told what the server waits for")
+        assert t4(faulty.berth, token)["held"] == 1
+        refused = start_unseen(fault_guest.browser("ravi"), "t4-now")
+        assert refused.status == 409
+        faulty.row("a GPU is kept for a pod whose volume is being made", refused.page, "1 just taken by others")
+        elsewhere = f"{L4} has room, but the volume of the storage claim {claim} was asked for on another node"
+        until_form(fault_guest.browser("sam"), lambda form: elsewhere in form.profile("gpu").text, "no other node does")
+        kube.create(volume_manifest(claim, NAMESPACE, name))
+        assert follow(browser).ready
+        until_t4(faulty.berth, token, free=0, held=0, used=1)
+    assert [held for held, _ in groupby(row["held"] for row in rows)] == [0, 1, 0]
+    assert [free for free, _ in groupby(row["free"] for row in rows)] == [1, 0]
 
 
 def test_eight_ask_in_the_same_instant_and_one_is_promised_the_last_gpu(faulty: FaultyWorld, token: str) -> None:

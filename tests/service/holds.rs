@@ -184,6 +184,21 @@ async fn a_hold_ends_when_its_pod_is_bound_unschedulable_or_gone() {
     assert_eq!(followed.until_held(0).await.kinds[0].free, 1);
 }
 
+/// Since Kubernetes 1.35 the scheduler nominates a pod whose volume it has made: then it is neither bound nor refused.
+#[actix_web::test]
+async fn a_hold_and_the_nomination_of_its_own_pod_count_once() {
+    let followed = Followed::new(&one_gpu());
+    let id = followed.promise();
+    let pod = with_pod(&id, "", false).change(|pod| pod["status"]["nominatedNodeName"] = json!("gpu-a"));
+    followed.inventory.send_replace(Some(snapshot(&pod)));
+    let mut changes = followed.holds.changes();
+    let seen = |s: &Option<Arc<Snapshot>>| s.as_ref().is_some_and(|s| s.servers.iter().any(|server| !server.pod.is_empty()));
+    let after = changes.wait_for(seen).await.expect("holds").clone().expect("a snapshot");
+    let count = &after.kinds[0];
+    assert_eq!((count.total, count.used, count.held, count.free), (1, 0, 1, 0));
+    assert_eq!(after.servers.len(), 1);
+}
+
 /// The clock of the test runs by itself whenever nothing else is left to do.
 #[tokio::test(start_paused = true)]
 async fn a_hold_without_a_pod_ends_after_a_minute() {

@@ -97,6 +97,24 @@ fn auto_select_requires_nothing_and_prefers_the_tightest_fit() {
 }
 
 #[test]
+fn the_best_three_nodes_are_preferred_by_weight_and_equal_ones_by_name() {
+    let preferred = |cluster: &Cluster| -> Vec<(i64, String)> {
+        let patch = patched(cluster, "", json!({"profile": "gpu"}));
+        let terms = patch["node_affinity_preferred"].as_array().expect("terms").iter();
+        let name = |term: &Value| term["preference"]["matchFields"][0]["values"][0].as_str().expect("a node").to_owned();
+        terms.map(|term| (term["weight"].as_i64().expect("a weight"), name(term))).collect()
+    };
+    let weighted = |names: [&str; 3]| [(100, names[0].to_owned()), (60, names[1].to_owned()), (30, names[2].to_owned())];
+    let of = |gpus: [u32; 5]| {
+        let names = ["gpu-d", "gpu-b", "gpu-e", "gpu-a", "gpu-c"];
+        let nodes = names.into_iter().zip(gpus);
+        nodes.fold(Cluster::default(), |cluster, (name, gpus)| cluster.gpu_node(name, A100, 81920, gpus))
+    };
+    assert_eq!(preferred(&of([2; 5])), weighted(["gpu-a", "gpu-b", "gpu-c"]), "all alike");
+    assert_eq!(preferred(&of([4, 2, 1, 8, 2])), weighted(["gpu-e", "gpu-b", "gpu-c"]), "the fullest first");
+}
+
+#[test]
 fn a_node_with_the_image_comes_before_a_tighter_one() {
     let cluster = mixed().gpu_node("gpu-c", A100, 81920, 8).change(|n| {
         n["status"]["images"] = json!([{"names": ["docker.io/library/jupyter-ml-gpu:1.0"]}]);

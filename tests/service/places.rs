@@ -318,18 +318,21 @@ fn placeholders_give_way_and_are_shown_apart() {
 
 #[test]
 fn a_nomination_of_lower_priority_holds_nothing_against_a_user() {
-    let nominated = |priority: i32| {
+    let nominated = |priority: i32, refused: bool| {
         let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 1).pod("x/next", "", 1);
         let cluster = cluster.change(|pod| {
             pod["status"] = json!({"nominatedNodeName": "gpu-a"});
+            if refused {
+                pod["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "False"}]);
+            }
             pod["spec"]["priority"] = json!(priority);
         });
         let count = cluster.snapshot().kinds[0].clone();
         (outcome(&view(&cluster, NO_VOLUMES)).0, count.held, count.pending)
     };
-    assert_eq!(nominated(-5), ("now".to_owned(), 0, 1), "the scheduler binds a user's pod in front of it");
-    for priority in [0, 1000] {
-        assert_eq!(nominated(priority), ("busy".to_owned(), 1, 1));
+    assert_eq!(nominated(-5, true), ("now".to_owned(), 0, 1), "the scheduler binds a user's pod in front of it");
+    for (priority, refused) in [(0, true), (1000, true), (-5, false)] {
+        assert_eq!(nominated(priority, refused), ("busy".to_owned(), 1, 1), "its volume is being made, or it evicts others");
     }
 }
 

@@ -81,6 +81,33 @@ fn a_claim_that_is_not_bound_yet_waits_or_not_as_its_class_says() {
     }
 }
 
+/// The annotation stays on a claim whose volume is not made, as when the provisioner is down.
+#[test]
+fn a_claim_whose_volume_is_asked_for_on_one_node_lets_its_pod_go_nowhere_else() {
+    let mut cluster =
+        Cluster::default().gpu_node("gpu-a", A100, 81920, 1).gpu_node("gpu-b", A100, 81920, 1).claim("home", "Pending").change(
+            |claim| {
+                claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": "gpu-b"});
+                claim["spec"] = json!({"storageClassName": "fast"});
+            },
+        );
+    cluster.items.push(json!({
+        "kind": "StorageClass", "metadata": {"name": "fast"}, "provisioner": "example.org/down",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }));
+    let free = view(&cluster, HOME);
+    assert_eq!(outcome(&free).0, "now");
+    let preferred = patched(&free, Value::Null)["node_affinity_preferred"].clone();
+    assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["gpu-b"]));
+    assert_eq!(preferred.as_array().map(Vec::len), Some(1));
+    let room = "gpu-a has room, but the volume of the storage claim home was asked for on another node".to_owned();
+    let full = view(&cluster.clone().pod("x/y", "gpu-b", 1), HOME);
+    assert_eq!(outcome(&full), ("busy".to_owned(), vec!["all of them are in use".to_owned(), room.clone()]));
+    cluster.items.retain(|item| item["metadata"]["name"] != "gpu-b");
+    let waits = "the storage claim home is not bound yet".to_owned();
+    assert_eq!(outcome(&view(&cluster, HOME)), ("starting".to_owned(), vec![waits, room]), "another node is chosen in time");
+}
+
 #[test]
 fn a_pool_in_the_zone_of_a_volume_can_serve_it_and_another_cannot() {
     for (zone, expected) in [("a", "starting"), ("b", "never")] {

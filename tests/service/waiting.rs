@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::board::{berth_over, busy, server};
 use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
 use crate::http_routes::{check_schema, get};
-use crate::login_hub::Hub;
+use crate::login_hub::{Browser, Hub};
 
 /// Why `ada`'s server `large` waits, at noon.
 fn waits(cluster: &Cluster, catalogue: &Catalogue) -> Vec<String> {
@@ -43,6 +43,16 @@ fn waiting_is_explained_in_plain_words() {
     let small = snapshot.servers.iter().find(|server| server.name == "small").expect("the server");
     let told = reasons(small, "yours", &Queue::new(&snapshot), &catalogue, &|_| None);
     assert_eq!(told[1], "1 request is ahead of yours", "that of linus, and not the one that is held back");
+    let chosen = |pod: &mut Value| pod["status"]["nominatedNodeName"] = json!("gpu-a");
+    let room = ["it goes to gpu-a as soon as its volume is made there, or other pods have made room for it"];
+    assert_eq!(waits(&busy().change(chosen), &catalogue), room, "others are evicted for it");
+    let volume = |pod: &mut Value| pod["status"] = json!({"phase": "Pending", "nominatedNodeName": "gpu-a"});
+    assert_eq!(waits(&busy().change(volume), &catalogue), room, "its volume is being made");
+    let behind = server(busy().change(chosen), "ada", "small", None, 1, "2026-01-31T11:00:00Z").change(only(A100));
+    let snapshot = behind.view(&catalogue).snapshot.expect("a snapshot");
+    let small = snapshot.servers.iter().find(|server| server.name == "small").expect("the server");
+    let told = reasons(small, "yours", &Queue::new(&snapshot), &catalogue, &|_| None);
+    assert_eq!(told[..2], ["8 of 8 NVIDIA A100 80 GB are in use", "1 request is ahead of yours"], "{told:?}");
     let foreign = busy().change(only(A100)).pod("other/training", "", 3).pod("other/more", "", 1);
     assert_eq!(
         waits(&foreign, &catalogue)[1..3],
@@ -96,8 +106,28 @@ fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
     assert_eq!(waits(&done, &catalogue), ["its container is being made"]);
     let failed = event(pulling.clone(), &pod, "BackOff", &format!("Back-off pulling image \"{image}\""), 9);
     assert_eq!(waits(&failed, &catalogue), [format!("its image {image} could not be pulled, and the node tries again")]);
-    let mount = event(starting, &pod, "FailedMount", "MountVolume.SetUp failed for volume \"pvc-secret\"", 9);
-    assert_eq!(waits(&mount, &catalogue), ["a volume of it can't be mounted yet, and the node tries again"]);
+    for (reason, message, sentence) in [
+        (
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"pvc-secret\"",
+            "a volume of it can't be mounted yet, and the node tries again",
+        ),
+        (
+            "FailedCreatePodSandBox",
+            "Failed to create pod sandbox: rpc error: no runtime for \"nvidia\" is configured",
+            "its node could not set up a place for its container, and tries again",
+        ),
+        ("Failed", "Error: secret \"hidden\" not found", "its container could not be made or started, and the node tries again"),
+        // Said beside the sentence that names the image.
+        ("Failed", "Error: ErrImagePull", "its container is being made"),
+    ] {
+        let told = event(starting.clone(), &pod, reason, message, 9);
+        assert_eq!(waits(&told, &catalogue), [sentence]);
+    }
+    // The image is there, and what comes after it fails, all within a second.
+    let bad = event(starting.clone(), &pod, "Failed", "Error: secret \"hidden\" not found", 9);
+    let bad = event(bad, &pod, "Pulled", &pulled, 9);
+    assert_eq!(waits(&bad, &catalogue), ["its container could not be made or started, and the node tries again"]);
     let running = failed.change(|event| event["involvedObject"]["name"] = json!("another"));
     let mut running = event(running, &pod, "Pulling", &format!("Pulling image \"{image}\""), 3);
     running
@@ -106,6 +136,68 @@ fn what_a_server_on_its_node_waits_for_is_told_from_the_kubelets_events() {
         .filter(|item| item["metadata"]["name"] == pod)
         .for_each(|item| item["status"]["phase"] = json!("Running"));
     assert_eq!(waits(&running, &catalogue), [""; 0]);
+}
+
+#[test]
+fn how_large_an_image_is_is_known_from_the_nodes_that_have_it() {
+    let catalogue = catalogue("");
+    let image = "registry.example.org/library/jupyter-ml-gpu:1.0";
+    let size = |bytes: Value| {
+        let has = |node: &mut Value| {
+            node["status"]["images"] = json!([{"names": ["registry.example.org/x@sha256:0", image], "sizeBytes": bytes}])
+        };
+        let cluster = Cluster { items: [mixed().items, Cluster::default().node("cpu-2").change(has).items].concat() };
+        let cluster = server(cluster, "ada", "large", Some("gpu-a"), 1, "2026-01-31T10:00:00Z");
+        let mut cluster = cluster.change(|pod| pod["status"]["phase"] = json!("Pending"));
+        let name = cluster.items.last().expect("a pod")["metadata"]["name"].clone();
+        cluster.items.push(json!({
+            "kind": "Event", "metadata": {"name": "pulling", "namespace": "jupyterhub"},
+            "involvedObject": {"kind": "Pod", "namespace": "jupyterhub", "name": name},
+            "reason": "Pulling", "message": format!("Pulling image \"{image}\""),
+        }));
+        waits(&cluster, &catalogue)
+    };
+    assert_eq!(size(json!(6_240_000_000_u64)), [format!("its image {image} is being pulled, 6.2 GB")]);
+    for unknown in [json!(null), json!("large"), json!(-1)] {
+        assert_eq!(size(unknown), [format!("its image {image} is being pulled")]);
+    }
+}
+
+#[test]
+fn a_server_has_run_since_it_got_its_node_and_not_since_it_was_asked_for() {
+    let bound = |status: Value| {
+        let cluster = server(mixed(), "bob", "", Some("gpu-b"), 2, "2026-01-31T01:00:00Z").change(|pod| pod["status"] = status);
+        let waiting = server(cluster, "ada", "large", None, 1, "2026-01-31T10:00:00Z");
+        let only_t4 = |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"nvidia.com/gpu.product": T4});
+        waits(&waiting.change(only_t4), &catalogue("")).swap_remove(2)
+    };
+    let condition = json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-31T07:00:00Z"}]);
+    for (status, run) in [
+        (json!({"phase": "Running", "startTime": "2026-01-31T08:00:00Z", "conditions": condition}), "5 h"),
+        (json!({"phase": "Running", "startTime": "2026-01-31T08:00:00Z"}), "4 h"),
+        (json!({"phase": "Running"}), "11 h"),
+    ] {
+        assert_eq!(bound(status), format!("the oldest GPU server has run for {run}"));
+    }
+}
+
+#[actix_web::test]
+async fn a_pod_on_its_way_out_is_not_the_server_that_starts_anew() {
+    let hub = Hub::start();
+    hub.token("ada-token", "ada");
+    let old = server(mixed(), "ada", "", Some("gpu-b"), 1, "2026-01-31T08:00:00Z")
+        .change(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-31T09:00:00Z"));
+    let servers = async |cluster: &Cluster| {
+        let answer = get(&berth_over(&hub, cluster, ""), "/api/v1/servers", Some("ada-token")).await.json();
+        check_schema("ServerList", &answer);
+        answer["servers"].clone()
+    };
+    let reasons = ["it is being stopped, and keeps what it has until its pod is gone"];
+    assert_eq!(servers(&old).await, json!([{"name": "", "state": "ending", "node": "gpu-b", "reasons": reasons}]));
+    let board = Browser::new(&berth_over(&hub, &old, ""), "ada").log_in(&hub, "/services/berth/", "ada").await;
+    assert!(board.text.contains(">ending<") && !board.text.contains(">starting<"), "{}", board.text);
+    let anew = servers(&server(old, "ada", "", Some("gpu-a"), 1, "2026-01-31T09:00:00Z")).await;
+    assert_eq!(anew, json!([{"name": "", "state": "running", "node": "gpu-a", "reasons": []}]));
 }
 
 #[actix_web::test]

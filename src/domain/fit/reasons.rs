@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{NodeState, Obstacle, PodShape, Verdict, amount, pods_gpu_is, shortage};
+use super::{NodeState, Obstacle, PodShape, Reach, Verdict, amount, pods_gpu_is, shortage};
 
 /// A node with room that only a volume keeps the pod from.
 pub fn unreachable_room(node: &NodeState, verdict: &Verdict, pod: &PodShape) -> Option<String> {
-    match &verdict.obstacle {
-        Some(Obstacle::OutOfReach(claim)) if node.usable() && shortage(&node.free, pod).is_none() => {
-            Some(format!("{} has room, but the volume of the storage claim {claim} can't be used there", node.name()))
+    let selected = |claim: &String| pod.volumes.iter().any(|(name, reach)| name == claim && matches!(reach, Reach::Selected(_)));
+    let but = match &verdict.obstacle {
+        Some(Obstacle::OutOfReach(claim)) => format!("the volume of the storage claim {claim} can't be used there"),
+        Some(Obstacle::Unbound(claim)) if selected(claim) => {
+            format!("the volume of the storage claim {claim} was asked for on another node")
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    (node.usable() && shortage(&node.free, pod).is_none()).then(|| format!("{} has room, but {but}", node.name()))
 }
 
 pub fn starting(obstacles: &[(&str, Obstacle)]) -> BTreeSet<String> {

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::{ago, counted, elapsed, sentence};
 use crate::catalogue::Catalogue;
 use crate::domain::gpu::Kind;
-use crate::domain::server::{Server, Stage};
+use crate::domain::server::{Progress, Server, Stage};
 use crate::domain::snapshot::Snapshot;
 use crate::http::people::{People, Seen};
 use crate::profiles::User;
@@ -138,7 +138,8 @@ impl<'a> Servers<'a> {
             @match &server.stage {
                 Stage::Bound(node) => {
                     "on " (node)
-                    @if !reasons.is_empty() { ", " strong.waiting { "starting" } }
+                    @if server.progress == Progress::Ending { ", " strong.waiting { "ending" } }
+                    @else if !reasons.is_empty() { ", " strong.waiting { "starting" } }
                 }
                 _ => strong.waiting { "waits" },
             }
