@@ -26,6 +26,7 @@ mod nvidia_sharing;
 mod offers;
 mod patches;
 mod places;
+mod preferences;
 mod rooms;
 mod schema;
 mod surveys;
