@@ -5,7 +5,7 @@
 
 mod reasons;
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -151,7 +151,11 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if let Some((claim, _)) = pod.volumes.iter().find(|(_, reach)| unreachable(reach)) {
         return Verdict::of(Availability::Never, Obstacle::OutOfReach(claim.clone()));
     }
-    if let Some(verdict) = too_small(node, pod) {
+    let tainted =
+        |availability, taint: &Taint| Verdict::of(availability, Obstacle::Tainted(format!("{}:{}", taint.key, taint.effect)));
+    let lasting = pod.requirements.untolerated(facts.taints.iter().filter(|taint| !taint.passes()));
+    let lasting = lasting.map(|taint| tainted(Availability::Never, taint));
+    if let Some(verdict) = worst([too_small(node, pod), lasting].into_iter().flatten()) {
         return verdict;
     }
     if !facts.ready {
@@ -164,8 +168,7 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
         }
     }
     if let Some(taint) = pod.requirements.untolerated(&facts.taints) {
-        let availability = if taint.passes() { Availability::Starting } else { Availability::Never };
-        return Verdict::of(availability, Obstacle::Tainted(format!("{}:{}", taint.key, taint.effect)));
+        return tainted(Availability::Starting, taint);
     }
     if let (Some(state), Some(_)) = (&facts.reconfiguring, &pod.gpu) {
         return starting(Obstacle::Reconfiguring(state.clone()));
@@ -173,7 +176,7 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if let Some(claim) = unbound(pod).next() {
         return starting(Obstacle::Unbound(claim.to_owned()));
     }
-    match shortage(&node.free, pod) {
+    match shortages(&node.free, pod).next() {
         Some((resource, needed, free)) => {
             let held = if pods_gpu_is(pod, resource) { node.held.other(resource) } else { 0 };
             Verdict::of(Availability::Busy, Obstacle::Full { resource: resource.into(), needed, free, held })
@@ -182,8 +185,18 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     }
 }
 
+/// The first of those that are worst.
+fn worst(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
+    verdicts.min_by_key(|verdict| Reverse(verdict.availability))
+}
+
+/// What the node has too little of even when it is empty. GPUs may still come to it, but not to a node that will always
+/// lack something else.
 fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
-    let (resource, needed, allocatable) = shortage(&node.facts.allocatable, pod)?;
+    worst(shortages(&node.facts.allocatable, pod).map(|shortage| lacking(node, pod, shortage)))
+}
+
+fn lacking(node: &NodeState, pod: &PodShape, (resource, needed, allocatable): Shortage<'_>) -> Verdict {
     let mut pools = node.facts.pools.iter().filter(|pool| *pool.kind.resource == *resource);
     if pods_gpu_is(pod, resource)
         && let Some(pool) = pools.next()
@@ -192,17 +205,17 @@ fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
             // As many as the labels say will come, and no more.
             Some(promised) if pool.starting && promised < needed => {
                 let obstacle = Obstacle::TooSmall { resource: resource.into(), needed, allocatable: promised };
-                return Some(Verdict::of(Availability::Never, obstacle));
+                return Verdict::of(Availability::Never, obstacle);
             }
-            _ if pool.starting => return Some(Verdict::of(Availability::Starting, Obstacle::Loading)),
+            _ if pool.starting => return Verdict::of(Availability::Starting, Obstacle::Loading),
             _ => {}
         }
         if pool.capacity >= needed {
             let obstacle = Obstacle::Unhealthy { capacity: pool.capacity, healthy: pool.allocatable };
-            return Some(Verdict::of(Availability::Starting, obstacle));
+            return Verdict::of(Availability::Starting, obstacle);
         }
     }
-    Some(Verdict::of(Availability::Never, Obstacle::TooSmall { resource: resource.into(), needed, allocatable }))
+    Verdict::of(Availability::Never, Obstacle::TooSmall { resource: resource.into(), needed, allocatable })
 }
 
 /// Claims that wait, whatever the node.
@@ -214,13 +227,16 @@ fn pods_gpu_is(pod: &PodShape, resource: &str) -> bool {
     pod.gpu.as_deref() == Some(resource)
 }
 
-/// The first resource that is short, the GPU before all others: its name, what is needed and what is there.
-fn shortage<'a>(have: &Resources, pod: &'a PodShape) -> Option<(&'a str, u64, u64)> {
+/// A resource's name, what is needed and what is there.
+type Shortage<'a> = (&'a str, u64, u64);
+
+/// The resources that are short, the GPU before all others.
+fn shortages<'a>(have: &Resources, pod: &'a PodShape) -> impl Iterator<Item = Shortage<'a>> {
     let need = &pod.requests;
-    let gpu = pod.gpu.iter().map(|name| (name.as_ref(), need.other(name), have.other(name)));
+    let gpu = pod.gpu.iter().map(move |name| (name.as_ref(), need.other(name), have.other(name)));
     let basic = [("cpu", need.cpu, have.cpu), ("memory", need.memory, have.memory), ("pods", need.pods, have.pods)];
-    let other = need.other.iter().map(|(name, needed)| (name.as_ref(), *needed, have.other(name)));
-    gpu.chain(basic).chain(other).find(|(_, needed, there)| needed > there)
+    let other = need.other.iter().map(move |(name, needed)| (name.as_ref(), *needed, have.other(name)));
+    gpu.chain(basic).chain(other).filter(|(_, needed, there)| needed > there)
 }
 
 /// Whether the node is acceptable but for the reconfiguration of its GPUs, which Berth's own pods wait for.

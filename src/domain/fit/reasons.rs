@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{NodeState, Obstacle, PodShape, Verdict, amount, pods_gpu_is, shortage};
+use super::{NodeState, Obstacle, PodShape, Verdict, amount, pods_gpu_is, shortages};
 
 /// A node with room that only a volume keeps the pod from.
 pub fn unreachable_room(node: &NodeState, verdict: &Verdict, pod: &PodShape) -> Option<String> {
     match &verdict.obstacle {
-        Some(Obstacle::OutOfReach(claim)) if node.usable() && shortage(&node.free, pod).is_none() => {
+        Some(Obstacle::OutOfReach(claim)) if node.usable() && shortages(&node.free, pod).next().is_none() => {
             Some(format!("{} has room, but the volume of the storage claim {claim} can't be used there", node.name()))
         }
         _ => None,

@@ -116,6 +116,34 @@ fn capacity_that_may_come_back_is_starting() {
 }
 
 #[test]
+fn what_gpus_may_come_to_a_node_does_not_matter_where_it_will_never_do() {
+    let loading = |n: &mut NodeFacts| {
+        n.allocatable.other.clear();
+        n.pools.iter_mut().for_each(|p| (p.capacity, p.allocatable, p.starting) = (0, 0, true));
+    };
+    let sick = |n: &mut NodeFacts| {
+        n.allocatable.other.insert(GPU.into(), 3);
+        n.pools.iter_mut().for_each(|p| p.allocatable = 3);
+    };
+    let small = |n: &mut NodeFacts| n.allocatable.cpu = 500;
+    let closed = |n: &mut NodeFacts| {
+        n.ready = false;
+        n.taints = vec![Taint { key: "dedicated".into(), value: Some("team-b".into()), effect: "NoSchedule".into() }];
+    };
+    for gpus in [loading as fn(&mut NodeFacts), sick] {
+        for (rest, reason) in [
+            (small as fn(&mut NodeFacts), "no node is large enough for 1 CPU"),
+            (closed, "gpu-a: the taint dedicated:NoSchedule is not tolerated"),
+        ] {
+            let mut facts = node("gpu-a", 4);
+            gpus(&mut facts);
+            rest(&mut facts);
+            assert_eq!(outcome(&[state(facts, 0, 0)], &pod(1, 4)), (Availability::Never, vec![reason.to_owned()]));
+        }
+    }
+}
+
+#[test]
 fn a_foreign_taint_keeps_the_pod_away_unless_it_is_tolerated() {
     let taint = Taint { key: "team".into(), value: Some("x".into()), effect: "NoSchedule".into() };
     let nodes = [state(NodeFacts { taints: vec![taint], ..node("a", 1) }, 0, 0)];
