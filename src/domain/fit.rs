@@ -62,7 +62,8 @@ pub enum Obstacle {
     Reconfiguring(String),
     /// Labels promise GPUs, none is advertised yet.
     Loading,
-    /// Enough GPUs are built in, but not enough of them are healthy.
+    /// Enough GPUs are built in, but not enough of them are healthy. The kubelet says of all that they are not while their
+    /// plugin restarts.
     Unhealthy {
         capacity: u64,
         healthy: u64,
@@ -94,7 +95,11 @@ impl fmt::Display for Obstacle {
             Self::NotReady => write!(f, "the node is not ready"),
             Self::Cordoned => write!(f, "the node is cordoned"),
             Self::Reconfiguring(state) => f.write_str(&reconfiguring(state)),
-            Self::Loading => write!(f, "the node's GPU driver or device plugin is loading"),
+            Self::Loading => write!(f, "the node's GPU driver or device plugin is loading or broken"),
+            Self::Unhealthy { capacity: 1, healthy: 0 } => write!(f, "its GPU is not healthy, or its device plugin restarts"),
+            Self::Unhealthy { capacity, healthy: 0 } => {
+                write!(f, "none of its {capacity} GPUs is healthy, or their device plugin restarts")
+            }
             Self::Unhealthy { capacity, healthy } => write!(f, "only {healthy} of its {capacity} GPUs are healthy"),
             Self::TooSmall { resource, needed, allocatable } => {
                 write!(f, "it needs {} and the node has {}", amount(resource, *needed), amount(resource, *allocatable))

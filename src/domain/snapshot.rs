@@ -241,7 +241,10 @@ fn add_pending(kinds: &mut BTreeMap<String, KindCount>, demand: &[Demand]) {
 
 fn growth(pool: &ExpandablePool, nodes: &[Arc<NodeState>], policy: &Policy) -> Growth {
     let belongs = |node: &&Arc<NodeState>| pool.labels.iter().all(|(key, value)| node.facts.labels.get(key) == Some(value));
-    let offers = |node: &Arc<NodeState>| node.facts.allocatable.other(&pool.kind.resource) > 0;
+    // Unhealthy ones are there as well, and no driver has to load for them.
+    let offers = |node: &Arc<NodeState>| {
+        node.facts.capacity.contains_key(&pool.kind.resource) || node.facts.allocatable.other(&pool.kind.resource) > 0
+    };
     // A node that goes makes room in its pool for another.
     let stays = |node: &&Arc<NodeState>| !node.facts.leaving && !node.facts.taints.iter().any(Taint::takes_away);
     let mine = || nodes.iter().filter(belongs).filter(stays);

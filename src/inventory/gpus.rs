@@ -192,7 +192,7 @@ impl Reading {
             capacity,
             allocatable,
             physical: capacity.div_ceil(self.replicas.max(1)).div_ceil(self.slices_per_card.max(1)),
-            starting: allocatable == 0 && self.promised,
+            starting: capacity == 0 && self.promised,
             promised: self.promised_units.map(|units| units.max(capacity)),
             labels: self.labels,
         })

@@ -172,6 +172,10 @@ fn a_node_of_a_full_pool_whose_driver_loads_is_starting() {
     let loading = view(&Cluster::default().node("l4-1").change(label("pool", "gpu")), &one);
     let expected = "a node with such GPUs has started, and its driver is loading".to_owned();
     assert_eq!(outcome(&loading), ("starting".to_owned(), vec![expected]));
+    let sick = Cluster::default().gpu_node("l4-1", "NVIDIA-L4", 23034, 1).change(label("pool", "gpu"));
+    let sick = sick.change(|node| node["status"]["allocatable"][GPU] = json!("0"));
+    let expected = "l4-1: its GPU is not healthy, or its device plugin restarts".to_owned();
+    assert_eq!(outcome(&view(&sick, &one)), ("starting".to_owned(), vec![expected]), "no driver loads");
 }
 
 #[test]

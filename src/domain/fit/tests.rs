@@ -108,7 +108,14 @@ fn capacity_that_may_come_back_is_starting() {
                 n.allocatable.other.clear();
                 n.pools.iter_mut().for_each(|p| (p.capacity, p.allocatable, p.starting) = (0, 0, true));
             },
-            "gpu-a: the node's GPU driver or device plugin is loading",
+            "gpu-a: the node's GPU driver or device plugin is loading or broken",
+        ),
+        (
+            |n| {
+                n.allocatable.other.clear();
+                n.pools.iter_mut().for_each(|p| (p.allocatable, p.promised) = (0, Some(8)));
+            },
+            "gpu-a: none of its 4 GPUs is healthy, or their device plugin restarts",
         ),
     ] {
         assert_eq!(broken(change), (Availability::Starting, vec![reason.to_owned()]));
@@ -141,6 +148,16 @@ fn what_gpus_may_come_to_a_node_does_not_matter_where_it_will_never_do() {
             assert_eq!(outcome(&[state(facts, 0, 0)], &pod(1, 4)), (Availability::Never, vec![reason.to_owned()]));
         }
     }
+}
+
+#[test]
+fn a_request_for_more_than_is_built_in_is_never_whatever_the_labels_promise() {
+    let mut facts = node("gpu-a", 4);
+    facts.allocatable.other.clear();
+    facts.pools.iter_mut().for_each(|p| (p.allocatable, p.promised) = (0, Some(8)));
+    let nodes = [state(facts, 0, 0)];
+    assert_eq!(outcome(&nodes, &pod(1, 4)).0, Availability::Starting);
+    assert_eq!(outcome(&nodes, &pod(1, 8)), (Availability::Never, vec!["no node has 8 of them".to_owned()]));
 }
 
 #[test]
