@@ -318,7 +318,8 @@ fn tolerations<'a>(
     growth: &[&'a Growth],
     catalogue: &Catalogue,
 ) -> Vec<Toleration> {
-    let usual = growth.iter().map(|growth| growth.pool.kind.resource.as_ref()).filter(|key| tolerated(key, catalogue));
+    let vendors: BTreeSet<&str> = growth.iter().map(|growth| domain(&growth.pool.kind.resource)).collect();
+    let usual = catalogue.tolerate.iter().map(String::as_str).filter(|key| vendors.contains(domain(key)));
     let taints: BTreeSet<(&str, &str)> = nodes
         .flat_map(|node| &node.facts.taints)
         .filter(|taint| tolerated(&taint.key, catalogue))
@@ -332,6 +333,11 @@ fn tolerations<'a>(
         ..Toleration::default()
     };
     taints.into_iter().map(toleration).collect()
+}
+
+/// `nvidia.com` of `nvidia.com/mig-1g.5gb`, of whose nodes the taint is usually `nvidia.com/gpu`.
+fn domain(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
 }
 
 fn tolerated(key: &str, catalogue: &Catalogue) -> bool {

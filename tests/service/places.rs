@@ -167,6 +167,24 @@ fn a_pool_grows_no_further_than_it_may_and_no_larger_than_its_nodes() {
 }
 
 #[test]
+fn a_pool_at_zero_is_asked_with_the_tolerations_of_its_vendor() {
+    for (kind, resource, key) in [
+        ("nvidia-a100-sxm4-40gb.mig-1g.5gb.mixed", "nvidia.com/mig-1g.5gb", GPU),
+        ("tesla-t4.shared-4.renamed", "nvidia.com/gpu.shared", GPU),
+        ("amd-instinct-mi300x.cpx-nps4.mixed", "amd.com/cpx_nps4", "amd.com/gpu"),
+        ("intel-max-1550.xe", "gpu.intel.com/xe", "gpu.intel.com/i915"),
+    ] {
+        let config = format!(
+            "volumes: []\nexpandable: [{{kind: {kind}, resource: {resource}, gpusPerNode: 1, maxNodes: 1, labels: {{pool: gpu}}}}]"
+        );
+        let view = view(&Cluster::default().node("cpu-1"), &config);
+        let patch = patched(&view, Value::Null);
+        assert_eq!(patch["extra_resource_limits"][resource], "1");
+        assert_eq!(patch["tolerations"], json!([{"key": key, "operator": "Exists", "effect": "NoSchedule"}]), "{kind}");
+    }
+}
+
+#[test]
 fn a_node_of_a_full_pool_whose_driver_loads_is_starting() {
     let one = expandable("").replace("maxNodes: 2", "maxNodes: 1");
     let loading = view(&Cluster::default().node("l4-1").change(label("pool", "gpu")), &one);
