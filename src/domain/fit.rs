@@ -15,7 +15,7 @@ use super::gpu::MIG_STATE;
 use super::node::{NodeFacts, NodeState, reconfiguring};
 use super::resources::Resources;
 use super::selector::{NodeRequirements, Taint};
-use super::snapshot::Growth;
+use super::snapshot::{Growth, Template};
 use super::storage::Reach;
 
 /// When a request can be served. The order is from best to worst.
@@ -274,10 +274,11 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
     let waits = || unbound(pod).map(|claim| Obstacle::Unbound(claim.to_owned()).to_string());
     let grows = growth.iter().find(|growth| growth.can_grow() && serves(growth, pod));
     if let (Some(growth), Availability::Never) = (grows, availability) {
-        let reason = if growth.loading > 0 {
-            "a node with such GPUs has started, and its driver is loading".to_owned()
-        } else {
-            format!("no such node runs now, and the cluster can start one (up to {})", growth.pool.max_nodes)
+        let most = growth.pool.max_nodes;
+        let reason = match (growth.loading, growth.nodes) {
+            (0, 0) => format!("no such node runs now, and the cluster can start one (up to {most})"),
+            (0, _) => format!("no node that runs now can take it, and the cluster can start another (up to {most})"),
+            _ => "a node with such GPUs has started, and its driver is loading".to_owned(),
         };
         let reasons = std::iter::once(reason).chain(waits()).collect();
         return Assessment { availability: Availability::Starting, reasons, fitting: Vec::new() };
@@ -312,12 +313,22 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
     Assessment { availability, reasons: told, fitting: Vec::new() }
 }
 
-/// Whether a new node of the pool could take the pod, as far as its labels and GPUs tell.
+/// Whether a new node of the pool could take the pod, as far as its labels and GPUs and the pool's other nodes tell.
 fn serves(growth: &Growth, pod: &PodShape) -> bool {
     let pool = &growth.pool;
     pod.gpu.as_ref().is_some_and(|gpu| *gpu == pool.kind.resource && pod.requests.other(gpu) <= pool.gpus_per_node)
         && pod.requirements.select("", &growth.labels)
         && pod.volumes.iter().all(|(_, reach)| reach.may_include(&growth.labels))
+        && (growth.templates.is_empty() || growth.templates.iter().any(|template| takes(template, pod)))
+}
+
+/// Whether the pod would fit a node like this one while that is empty, its GPUs left aside.
+fn takes(template: &Template, pod: &PodShape) -> bool {
+    let (need, have) = (&pod.requests, &template.allocatable);
+    need.cpu <= have.cpu
+        && need.memory <= have.memory
+        && need.pods <= have.pods
+        && pod.requirements.untolerated(&template.taints).is_none()
 }
 
 #[cfg(test)]

@@ -311,8 +311,8 @@ pub fn label_term(labels: &BTreeMap<String, String>) -> NodeSelectorTerm {
     NodeSelectorTerm { match_expressions: labels.iter().map(equal).collect(), ..NodeSelectorTerm::default() }
 }
 
-/// Tolerations for the taints that these nodes really carry, as far as the catalogue allows their keys.
-/// Those of nodes that do not run yet are not known; the usual one bears the name of the resource.
+/// Tolerations for the taints that these nodes really carry, as far as the catalogue allows their keys. Those of nodes that
+/// do not run yet are those of their pool's other nodes, or not known; the usual ones bear the vendor's name.
 fn tolerations<'a>(
     nodes: impl Iterator<Item = &'a Arc<NodeState>>,
     growth: &[&'a Growth],
@@ -322,6 +322,7 @@ fn tolerations<'a>(
     let usual = catalogue.tolerate.iter().map(String::as_str).filter(|key| vendors.contains(domain(key)));
     let taints: BTreeSet<(&str, &str)> = nodes
         .flat_map(|node| &node.facts.taints)
+        .chain(growth.iter().flat_map(|growth| &growth.templates).flat_map(|template| &template.taints))
         .filter(|taint| tolerated(&taint.key, catalogue))
         .map(|taint| (taint.key.as_str(), taint.effect.as_str()))
         .chain(usual.map(|key| (key, "NoSchedule")))

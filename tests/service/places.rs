@@ -40,6 +40,8 @@ pub fn label(key: &'static str, value: &'static str) -> impl Fn(&mut Value) {
     move |node| node["metadata"]["labels"][key] = json!(value)
 }
 
+const MACHINE: &str = "node.kubernetes.io/instance-type";
+
 pub const NO_VOLUMES: &str = "volumes: []\n";
 
 #[test]
@@ -155,9 +157,18 @@ fn a_pool_grows_no_further_than_it_may_and_no_larger_than_its_nodes() {
         let taint = json!([{"key": "team", "effect": "NoSchedule"}]);
         cluster.gpu_node(name, "NVIDIA-L4", 23034, 1).change(label("pool", "gpu")).change(|node| node["spec"]["taints"] = taint)
     };
-    let one = closed(Cluster::default(), "a");
-    assert_eq!(outcome(&view(&one, &expandable(""))).0, "starting", "one more may come");
-    assert_eq!(outcome(&view(&closed(one, "b"), &expandable(""))).0, "never");
+    let closed = view(&closed(Cluster::default(), "a"), &expandable(""));
+    assert_eq!(outcome(&closed).0, "never", "the next one would come with the taint of this one");
+    let full = |cluster: Cluster, name: &str| {
+        cluster.gpu_node(name, "NVIDIA-L4", 23034, 1).change(label("pool", "gpu")).pod(&format!("x/{name}"), name, 1)
+    };
+    let grows = |cluster: &Cluster| {
+        let (availability, reasons) = outcome(&view(cluster, &expandable("")));
+        assert_eq!(availability, "busy");
+        reasons.iter().any(|reason| reason == "the cluster can start another node")
+    };
+    let one = full(Cluster::default(), "a");
+    assert!(grows(&one) && !grows(&full(one, "b")));
     let two = view(&Cluster::default().node("a"), &expandable(""));
     let error = patch(&two, "", &ada(), &Base::default(), &json!({"gpus": "2"})).expect_err("a refusal");
     assert_eq!(error.reason, "never-fits");
@@ -182,6 +193,47 @@ fn a_pool_at_zero_is_asked_with_the_tolerations_of_its_vendor() {
         assert_eq!(patch["extra_resource_limits"][resource], "1");
         assert_eq!(patch["tolerations"], json!([{"key": key, "operator": "Exists", "effect": "NoSchedule"}]), "{kind}");
     }
+}
+
+#[test]
+fn a_node_of_a_pool_shows_what_the_next_one_would_be_like() {
+    let profile = "profiles: [{slug: gpu, title: GPU, image: ml-gpu, cpu: {request: '4'}, gpu: {}}]\n";
+    let asked = |cluster: &Cluster, pool: &str| {
+        let labels = expandable("").replace("pool: gpu", pool);
+        outcome(&cluster.view(&catalogue(&format!("{profile}{labels}"))))
+    };
+    let node = |cpu: &'static str| {
+        let node = Cluster::default().gpu_node("l4-1", "NVIDIA-L4", 23034, 1).change(label("pool", "gpu"));
+        node.change(|node| node["status"]["allocatable"]["cpu"] = json!(cpu)).change(label(MACHINE, "g6.xlarge"))
+    };
+    let pool = "pool: gpu";
+    let small = vec!["no node is large enough for 4 CPU".to_owned()];
+    assert_eq!(asked(&node("3920m"), pool), ("never".to_owned(), small.clone()));
+    assert_eq!(asked(&node("0"), pool).0, "starting", "it has not said yet what it has");
+    let picked = node("3920m").change(label("karpenter.sh/nodepool", "gpu"));
+    assert_eq!(asked(&picked, pool).0, "starting", "the next one may be larger");
+    assert_eq!(asked(&picked, "pool: gpu, node.kubernetes.io/instance-type: g6.xlarge"), ("never".to_owned(), small));
+    // Some other trouble with the node that is there does not keep the next one from coming.
+    let cluster = node("8").claim("home", "Bound").change(|claim| claim["spec"] = json!({"volumeName": "pv-home"}));
+    let zone = json!({"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["b"]}]});
+    let volume = json!({"kind": "PersistentVolume", "metadata": {"name": "pv-home"},
+                        "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [zone]}}}});
+    let mut cluster = Cluster { items: [cluster.items, vec![volume]].concat() };
+    cluster.items[0]["metadata"]["labels"]["topology.kubernetes.io/zone"] = json!("a");
+    let volumes = "volumes: [{name: home, claim: home, mountPath: /home/jovyan, scope: user}]";
+    let config = format!("{profile}{}", expandable("").replace("volumes: []", volumes));
+    let expected = "no node that runs now can take it, and the cluster can start another (up to 2)".to_owned();
+    assert_eq!(outcome(&cluster.view(&catalogue(&config))), ("starting".to_owned(), vec![expected]));
+}
+
+#[test]
+fn who_waits_for_a_pool_tolerates_what_its_nodes_carry() {
+    let taints = json!([{"key": GPU, "effect": "NoExecute"}, {"key": "hub.jupyter.org/dedicated", "effect": "NoSchedule"}]);
+    let cluster = Cluster::default().node("new").change(label("pool", "gpu")).change(|node| node["spec"]["taints"] = taints);
+    let patch = patched(&view(&cluster, &expandable("")), Value::Null);
+    let toleration = |key: &str, effect: &str| json!({"key": key, "operator": "Exists", "effect": effect});
+    let dedicated = toleration("hub.jupyter.org/dedicated", "NoSchedule");
+    assert_eq!(patch["tolerations"], json!([dedicated, toleration(GPU, "NoExecute"), toleration(GPU, "NoSchedule")]));
 }
 
 #[test]
