@@ -119,10 +119,12 @@ fn an_amd_node_without_its_plugin_starts() {
     };
     let product = ("amd.com/gpu.product-name", MI300X);
     assert_eq!(pools(&[product]), [("amd-instinct-mi300x".to_owned(), true, 0)]);
-    assert!(
-        pools(&[product, ("amd.com/gpu.compute-memory-partition", "cpx_nps4")]).is_empty(),
-        "its resource has some other name"
-    );
+    let whole = [product, ("amd.com/compute-memory-partition", "spx_nps1")];
+    assert_eq!(pools(&whole), [("amd-instinct-mi300x".to_owned(), true, 0)], "its cards are not parted");
+    let parted = pools(&[product, (PARTITION, "cpx_nps4")]);
+    assert_eq!(parted, [("amd-instinct-mi300x.cpx-nps4".to_owned(), true, 0)], "as the plugin calls them unless told otherwise");
+    let named = Cluster::default().node_with("a", &[product, (PARTITION, "cpx_nps4")], &[("amd.com/cpx_nps4", 8)]);
+    assert_eq!(only_kind(&named).kind.id, "amd-instinct-mi300x.cpx-nps4.mixed", "nothing else is awaited");
 }
 
 #[test]
