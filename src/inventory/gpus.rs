@@ -78,7 +78,9 @@ impl<'a> Offered<'a> {
     /// Every extended resource, those that so far only labels promise included.
     fn resources(&self, rules: &rules::Rules) -> BTreeSet<Arc<str>> {
         let advertised = self.capacity.keys().chain(self.allocatable.other.keys()).filter(|name| name.contains('/')).cloned();
-        advertised.chain(nvidia::promised(self)).chain(amd::promised(self)).chain(rules.promised(self)).collect()
+        let builtin = nvidia::promised(self).into_iter().chain(amd::promised(self));
+        let builtin = builtin.chain(intel::promised(self)).chain(gaudi::promised(self));
+        advertised.chain(builtin).chain(rules.promised(self)).collect()
     }
 
     /// Whether the node offers any resource of one reader.

@@ -28,7 +28,6 @@ fn a_label_of_the_cloud_promises_cards_that_are_not_advertised_yet() {
         (vec![gke, ("cloud.google.com/gke-gpu-partition-size", "1g.5gb")], Some("nvidia-l4.mig-1g.5gb")),
         (vec![("k8s.amazonaws.com/accelerator", "nvidia-tesla-v100")], Some("nvidia-tesla-v100")),
         (vec![("k8s.amazonaws.com/accelerator", "true"), machine], Some("nvidia-g5.xlarge")),
-        (vec![("k8s.amazonaws.com/accelerator", "habana-gaudi")], None),
         (vec![("kubernetes.azure.com/accelerator", "nvidia"), machine], Some("nvidia-g5.xlarge")),
         (karpenter("t4", "nvidia").to_vec(), Some("nvidia-t4")),
         (karpenter("radeon-pro-v520", "amd").to_vec(), None),

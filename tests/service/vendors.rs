@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, GPU, mixed};
+use crate::cluster::{Cluster, GPU, catalogue, mixed};
 use crate::counts::only_kind;
 use crate::offers::{GPU_PROFILE, by_slug, offers};
 use crate::patches::patched;
+use crate::places::{NO_VOLUMES, outcome, view};
 
 const AMD: &str = "amd.com/gpu";
 const MI300X: &str = "Instinct_MI300X";
@@ -125,6 +126,38 @@ fn an_amd_node_without_its_plugin_starts() {
     assert_eq!(parted, [("amd-instinct-mi300x.cpx-nps4".to_owned(), true, 0)], "as the plugin calls them unless told otherwise");
     let named = Cluster::default().node_with("a", &[product, (PARTITION, "cpx_nps4")], &[("amd.com/cpx_nps4", 8)]);
     assert_eq!(only_kind(&named).kind.id, "amd-instinct-mi300x.cpx-nps4.mixed", "nothing else is awaited");
+}
+
+#[test]
+fn an_intel_or_gaudi_node_without_its_plugin_starts() {
+    let flex = ("gpu.intel.com/product", "Flex_170");
+    let count = ("gpu.intel.com/device.count", "2");
+    let gaudi = ("k8s.amazonaws.com/accelerator", "habana-gaudi");
+    for (labels, ids, availability) in [
+        (vec![flex, count], vec!["intel-flex-170"], "starting"),
+        (vec![("gpu.intel.com/family", "Max_Series")], vec!["intel-max-series"], "starting"),
+        (vec![gaudi], vec!["habana-gaudi"], "starting"),
+        // A processor's own graphics have these too.
+        (
+            vec![("intel.feature.node.kubernetes.io/gpu", "true"), ("gpu.intel.com/device-id.0300-a780.count", "1")],
+            vec![],
+            "never",
+        ),
+    ] {
+        let cluster = Cluster::default().node_with("a", &labels, &[]);
+        let snapshot = cluster.snapshot();
+        let found: Vec<_> = snapshot.kinds.iter().map(|count| (count.kind.id.as_str(), count.total)).collect();
+        let expected: Vec<_> = ids.into_iter().map(|id| (id, 0)).collect();
+        assert_eq!(found, expected, "{labels:?}");
+        assert_eq!(outcome(&view(&cluster, NO_VOLUMES)).0, availability, "{labels:?}");
+    }
+    let xe = Cluster::default().node_with("a", &[flex, count], &[("gpu.intel.com/xe", 2)]);
+    assert_eq!(only_kind(&xe).kind.id, "intel-flex-170.xe", "the other driver is not awaited");
+    let goya = Cluster::default().node_with("a", &[gaudi], &[("habana.ai/goya", 2)]);
+    assert_eq!(only_kind(&goya).total, 2);
+    let eight = Cluster::default().node_with("a", &[flex, count], &[]);
+    let config = "profiles: [{slug: gpu, title: G, image: ml-gpu, gpu: {counts: [8]}}]\nvolumes: []";
+    assert_eq!(outcome(&eight.view(&catalogue(config))).0, "never", "two will come");
 }
 
 #[test]
