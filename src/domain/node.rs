@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::gpu::{GpuPool, Kind};
+use super::gpu::{GpuPool, Kind, is_gpu_name};
 use super::gpu_rule::GpuRule;
 use super::resources::Resources;
 use super::selector::Taint;
@@ -130,6 +130,9 @@ impl NodeState {
         let usable = reasons.is_empty();
         if facts.mig_invalid {
             reasons.push(MIG_INVALID.to_owned());
+        }
+        if !hidden {
+            reasons.extend(left_over(&facts, &usage.used));
         }
         Self::count(facts, usage, strange, usable, reasons, hidden)
     }
@@ -267,6 +270,18 @@ fn unusable_reasons(facts: &NodeFacts, strange: Option<&String>, policy: &Policy
         }
     }
     reasons
+}
+
+/// GPUs that pods use and that the node has under that name no more, as after its cards were cut anew. They are nobody's
+/// to have, and may be why a new layout does not come.
+fn left_over(facts: &NodeFacts, used: &Resources) -> Vec<String> {
+    let gone = |resource: &str| {
+        is_gpu_name(resource)
+            && facts.pools.iter().all(|pool| *pool.kind.resource != *resource)
+            && !facts.capacity.contains_key(resource)
+    };
+    let left = used.other.iter().filter(|(resource, count)| **count > 0 && gone(resource));
+    left.map(|(resource, count)| format!("its pods still use {count} {resource}, which it no longer has")).collect()
 }
 
 #[cfg(test)]

@@ -154,6 +154,16 @@ fn a_card_holds_fewer_slices_where_their_memory_is_larger() {
 }
 
 #[test]
+fn pods_on_slices_that_a_node_no_longer_has_are_told() {
+    let cluster = sliced("a", 0).pod_with("x/y", "a", "nvidia.com/mig-2g.10gb", 1).pod_with("x/z", "a", SLICE, 1);
+    let snapshot = cluster.snapshot();
+    let node = &snapshot.nodes[0];
+    assert_eq!(node.reasons, ["its pods still use 1 nvidia.com/mig-2g.10gb, which it no longer has"]);
+    assert!(node.usable());
+    assert!(snapshot.kinds.iter().all(|count| !count.kind.id.contains("2g")), "nobody can have one");
+}
+
+#[test]
 fn case_22_a_broken_layout_is_never_offered_and_its_node_says_why() {
     let invalid = |count: u32| {
         Cluster::default().gpu_node("a", "NVIDIA-A100-SXM4-40GB-MIG-INVALID", 0, count).change(|n| {
