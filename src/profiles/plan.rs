@@ -157,7 +157,7 @@ fn plan_for<'a>(
     let mut avoid = None;
     match (request.node, &gpu) {
         (Some(node), _) => required = multiply_terms(&required, &[NodeSelectorTerm::node(node)]),
-        (None, Some(choice)) if request.kind.is_some() || leaves_kinds_out(choice, snapshot) => {
+        (None, Some(choice)) if leaves_kinds_out(choice, snapshot) || request.kind.is_some() && is_labelled(choice, snapshot) => {
             required = multiply_terms(&required, &kind_terms(choice, snapshot));
         }
         (None, Some(_)) => {}
@@ -256,6 +256,12 @@ fn impossible<'a>(request: &Request<'_>) -> Plan<'a> {
 
 fn leaves_kinds_out(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> bool {
     snapshot.kinds.iter().any(|count| count.kind.resource == choice.resource && !choice.kinds.contains(count.kind.id.as_str()))
+}
+
+/// Whether labels tell the chosen kinds. Where they do not, and there is no other kind, names would only keep the pod off
+/// nodes that are yet to come.
+fn is_labelled(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> bool {
+    pools(snapshot).filter(|(_, pool)| choice.has(&pool.kind.resource, &pool.kind.id)).all(|(_, pool)| !pool.labels.is_empty())
 }
 
 fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &GpuPool)> {

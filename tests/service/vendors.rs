@@ -161,6 +161,19 @@ fn an_intel_or_gaudi_node_without_its_plugin_starts() {
 }
 
 #[test]
+fn a_kind_without_labels_is_confined_by_its_resource_alone_where_there_is_no_other() {
+    let gaudi = |name: &str| Cluster::default().node_with(name, &[], &[("habana.ai/gaudi", 8)]);
+    let two = Cluster { items: [gaudi("a").items, gaudi("b").items].concat() };
+    let patch = patched(&two, GPU_PROFILE, json!({"profile": "gpu", "gpu-kind": "habana-gaudi"}));
+    assert_eq!(patch["extra_resource_limits"]["habana.ai/gaudi"], "1");
+    assert!(patch.get("node_affinity_required").is_none(), "a node that is yet to come will do as well");
+    let other = Cluster::default().node_with("c", &[("accelerator", "gaudi3")], &[("habana.ai/gaudi", 8)]);
+    let three = Cluster { items: [two.items, other.items].concat() };
+    let patch = patched(&three, GPU_PROFILE, json!({"profile": "gpu", "gpu-kind": "habana-gaudi"}));
+    assert_eq!(patch["node_affinity_required"].as_array().map(Vec::len), Some(2), "by name, to tell them from the other");
+}
+
+#[test]
 fn an_amd_kind_can_be_chosen_and_is_asked_for_by_its_name() {
     let mut cluster = mixed();
     let labels = [("amd.com/gpu.product-name", MI300X), ("amd.com/gpu.vram", "192G")];
