@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::gpu::MIG_STATE;
+use super::gpu::{MIG_STATE, can_be_cut_up};
 use super::node::{NodeFacts, NodeState, reconfiguring};
 use super::resources::Resources;
 use super::selector::{NodeRequirements, Taint};
@@ -175,8 +175,8 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if let Some(taint) = pod.requirements.untolerated(&facts.taints) {
         return tainted(Availability::Starting, taint);
     }
-    if let (Some(state), Some(_)) = (&facts.reconfiguring, &pod.gpu) {
-        return starting(Obstacle::Reconfiguring(state.clone()));
+    if let Some(state) = reconfigured(facts, pod) {
+        return starting(Obstacle::Reconfiguring(state.to_owned()));
     }
     if let Some(claim) = unbound(pod).next() {
         return starting(Obstacle::Unbound(claim.to_owned()));
@@ -244,9 +244,14 @@ fn shortages<'a>(have: &Resources, pod: &'a PodShape) -> impl Iterator<Item = Sh
     gpu.chain(basic).chain(other).filter(|(_, needed, there)| needed > there)
 }
 
+/// The state of the node's GPUs while they are reconfigured and the pod asks for such.
+fn reconfigured<'a>(facts: &'a NodeFacts, pod: &PodShape) -> Option<&'a str> {
+    facts.reconfiguring.as_deref().filter(|_| pod.gpu.as_deref().is_some_and(can_be_cut_up))
+}
+
 /// Whether the node is acceptable but for the reconfiguration of its GPUs, which Berth's own pods wait for.
 fn selects_when_settled(facts: &NodeFacts, pod: &PodShape) -> bool {
-    if facts.reconfiguring.is_none() || pod.gpu.is_none() {
+    if reconfigured(facts, pod).is_none() {
         return false;
     }
     let mut labels = facts.labels.clone();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::gpu::{GpuPool, Kind, is_gpu_name};
+use super::gpu::{GpuPool, Kind, can_be_cut_up, is_gpu_name};
 use super::gpu_rule::GpuRule;
 use super::resources::Resources;
 use super::selector::Taint;
@@ -128,6 +128,9 @@ impl NodeState {
         let strange = strange.map(|strange| strange.reason);
         let mut reasons = unusable_reasons(&facts, strange.as_ref(), policy);
         let usable = reasons.is_empty();
+        if let Some(state) = facts.reconfiguring.as_ref().filter(|_| has_others(&facts)) {
+            reasons.push(reconfiguring(state));
+        }
         if facts.mig_invalid {
             reasons.push(MIG_INVALID.to_owned());
         }
@@ -155,7 +158,8 @@ impl NodeState {
         hidden: bool,
     ) -> Self {
         let pools = facts.pools.iter().filter(|_| !hidden);
-        let gpus = pools.map(|pool| count(pool, &usage, usable)).collect();
+        let settled = |pool: &GpuPool| facts.reconfiguring.is_none() || !can_be_cut_up(&pool.kind.resource);
+        let gpus = pools.map(|pool| count(pool, &usage, usable && settled(pool))).collect();
         let Usage { used, held, reclaimable } = usage;
         let mut free = facts.allocatable.clone();
         free.subtract(&used);
@@ -260,7 +264,7 @@ fn unusable_reasons(facts: &NodeFacts, strange: Option<&String>, policy: &Policy
     if facts.cordoned {
         reasons.push("cordoned".to_owned());
     }
-    if let Some(state) = &facts.reconfiguring {
+    if let Some(state) = facts.reconfiguring.as_ref().filter(|_| !has_others(facts)) {
         reasons.push(reconfiguring(state));
     }
     for taint in &facts.taints {
@@ -270,6 +274,11 @@ fn unusable_reasons(facts: &NodeFacts, strange: Option<&String>, policy: &Policy
         }
     }
     reasons
+}
+
+/// Whether the node has GPUs that no reconfiguration touches.
+fn has_others(facts: &NodeFacts) -> bool {
+    facts.pools.iter().any(|pool| !can_be_cut_up(&pool.kind.resource))
 }
 
 /// GPUs that pods use and that the node has under that name no more, as after its cards were cut anew. They are nobody's
@@ -377,6 +386,22 @@ mod tests {
         let state = state(NodeFacts { mig_invalid: true, ..node(2, 2) }, 0, 0);
         assert_eq!((state.usable(), numbers(&state).4), (true, 2));
         assert_eq!(state.reasons, [MIG_INVALID]);
+    }
+
+    #[test]
+    fn other_gpus_of_a_node_stay_in_use_while_some_are_cut_up() {
+        let mut facts = node(4, 4);
+        let mut other = facts.pools.clone();
+        for pool in &mut other {
+            pool.kind = Arc::new(Kind { id: "amd-gpu".into(), resource: "amd.com/gpu".into(), ..Kind::clone(&pool.kind) });
+        }
+        facts.pools.extend(other);
+        facts.reconfiguring = Some("pending".into());
+        let state = state(facts, 1, 0);
+        let rows: Vec<_> = state.gpus.iter().map(|gpu| (gpu.kind.id.as_str(), gpu.free, gpu.unusable)).collect();
+        assert_eq!(rows, [("nvidia-a100", 0, 3), ("amd-gpu", 4, 0)]);
+        assert!(state.usable());
+        assert_eq!(state.reasons, ["its GPUs are being reconfigured (pending)"]);
     }
 
     #[test]

@@ -94,6 +94,15 @@ fn a_pod_waits_until_cards_are_cut_up() {
         };
         assert_eq!(alone, ("starting".to_owned(), vec![format!("cutting: its GPUs {reason}")]));
     }
+    let amd = cutting("pending").change(|node| {
+        for list in ["capacity", "allocatable"] {
+            node["status"][list]["amd.com/gpu"] = json!("2");
+        }
+    });
+    let other = view(&amd, NO_VOLUMES);
+    let patch = patched(&other, json!({"gpu-kind": "amd-gpu"}));
+    assert!(patch.get("node_affinity_required").is_none(), "nobody cuts up the node's other cards");
+    assert_eq!(outcome(&other).0, "now");
     let done = view(&joined([cutting("success"), good()]), NO_VOLUMES);
     assert!(patched(&done, Value::Null).get("node_affinity_required").is_none());
 }

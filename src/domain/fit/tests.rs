@@ -161,6 +161,19 @@ fn a_request_for_more_than_is_built_in_is_never_whatever_the_labels_promise() {
 }
 
 #[test]
+fn only_gpus_that_can_be_cut_up_wait_until_that_is_done() {
+    let mut facts = node("gpu-a", 1);
+    facts.reconfiguring = Some("pending".into());
+    facts.allocatable.other.insert("amd.com/gpu".into(), 2);
+    let nodes = [state(facts, 0, 0)];
+    assert_eq!(outcome(&nodes, &pod(1, 1)).0, Availability::Starting);
+    let mut amd = pod(1, 0);
+    amd.requests.other.insert("amd.com/gpu".into(), 2);
+    amd.gpu = Some("amd.com/gpu".into());
+    assert_eq!(outcome(&nodes, &amd).0, Availability::Now);
+}
+
+#[test]
 fn a_foreign_taint_keeps_the_pod_away_unless_it_is_tolerated() {
     let taint = Taint { key: "team".into(), value: Some("x".into()), effect: "NoSchedule".into() };
     let nodes = [state(NodeFacts { taints: vec![taint], ..node("a", 1) }, 0, 0)];
