@@ -297,19 +297,19 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
         .filter(|(_, verdict)| verdict.availability == availability)
         .filter_map(|(node, verdict)| Some((node.name(), verdict.obstacle.clone()?)))
         .collect();
-    let mut reasons: BTreeSet<String> = match availability {
+    let mut reasons = match availability {
         Availability::Busy => reasons::busy(&obstacles, pod),
         Availability::Never => reasons::never(&obstacles, pod),
         _ => reasons::starting(&obstacles),
     };
     if availability != Availability::Never {
-        reasons.extend(verdicts.iter().filter_map(|(node, verdict)| reasons::unreachable_room(node, verdict, pod)));
+        reasons.of_nodes.extend(verdicts.iter().filter_map(|(node, verdict)| reasons::unreachable_room(node, verdict, pod)));
     }
     if availability == Availability::Busy && grows.is_some() {
-        reasons.insert("the cluster can start another node".to_owned());
+        reasons.of_all.insert("the cluster can start another node".to_owned());
     }
     let mut told: Vec<String> = if availability == Availability::Starting { waits().collect() } else { Vec::new() };
-    told.extend(reasons);
+    told.extend(reasons.of_all.into_iter().chain(reasons.of_nodes));
     let more = told.len().saturating_sub(MOST_REASONS);
     told.truncate(MOST_REASONS);
     if more > 0 {

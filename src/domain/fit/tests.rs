@@ -161,6 +161,23 @@ fn a_request_for_more_than_is_built_in_is_never_whatever_the_labels_promise() {
 }
 
 #[test]
+fn what_is_true_of_all_nodes_is_told_before_what_is_of_one() {
+    let taint = Taint { key: "team".into(), value: None, effect: "NoSchedule".into() };
+    let mut nodes: Vec<_> = ["gke-1", "gke-2", "gke-3", "gke-4", "gke-5"]
+        .iter()
+        .map(|name| state(NodeFacts { taints: vec![taint.clone()], ..node(name, 8) }, 0, 0))
+        .collect();
+    nodes.push(state(node("small", 4), 0, 0));
+    let (availability, reasons) = outcome(&nodes, &pod(1, 8));
+    assert_eq!((availability, reasons[0].as_str()), (Availability::Never, "no node has 8 of them"));
+    assert_eq!((reasons.len(), reasons[4].as_str()), (5, "and 2 more"));
+    let mut nodes: Vec<_> = ["a", "b", "c", "d"].iter().map(|name| state(node(name, 2), 16, 1)).collect();
+    nodes.push(state(node("full", 2), 1, 2));
+    let (availability, reasons) = outcome(&nodes, &pod(1, 1));
+    assert_eq!((availability, reasons[0].as_str()), (Availability::Busy, "none is free on a node with room for the rest"));
+}
+
+#[test]
 fn only_gpus_that_can_be_cut_up_wait_until_that_is_done() {
     let mut facts = node("gpu-a", 1);
     facts.reconfiguring = Some("pending".into());
