@@ -53,7 +53,7 @@ pub fn busy(obstacles: &[(&str, Obstacle)], pod: &PodShape) -> Reasons {
         });
     }
     if held_gpus > 0 {
-        of_all.insert(format!("{held_gpus} just taken by others whose servers are starting"));
+        of_all.insert(format!("{held_gpus} just taken by others that are about to start"));
     }
     Reasons { of_all, of_nodes }
 }
