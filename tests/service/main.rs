@@ -25,6 +25,7 @@ mod nvidia_sharing;
 mod offers;
 mod patches;
 mod places;
+mod pools;
 mod rooms;
 mod schema;
 mod surveys;
