@@ -67,29 +67,46 @@ fn expandable_pool(pool: format::ExpandablePool, at: &Path, report: &mut Report)
             report.error(&labels.key(key), format!("{key}={value} is not a label"));
         }
     }
-    let (sharing, replicas) = sharing_of(&kind);
-    let kind = Kind {
-        vendor: vendor_of(&pool.resource).into(),
-        product: kind.clone(),
-        id: kind,
-        memory_mib: pool.memory.and_then(|memory| u64::try_from(memory.value() / MIB).ok()),
-        sharing,
-        mig_profile: None,
-        replicas,
-        resource: pool.resource.as_str().into(),
-    };
+    let memory = pool.memory.and_then(|memory| u64::try_from(memory.value() / MIB).ok());
+    let kind = kind_of(kind, memory, &pool.resource);
     ExpandablePool { kind: Arc::new(kind), gpus_per_node, max_nodes, labels: pool.labels }
 }
 
-/// How the GPUs of a kind are given out, and to how many: ids end in words that say so.
-fn sharing_of(id: &str) -> (Sharing, u64) {
-    for (mark, sharing) in [(".shared-", Sharing::TimeSliced), (".mps-", Sharing::Mps)] {
-        if let Some((_, rest)) = id.split_once(mark) {
-            let replicas = rest.split('.').next().and_then(|count| count.parse().ok());
-            return (sharing, replicas.unwrap_or(1));
+/// What stands before the first dash of the words that follow the product in an id: NVIDIA's slice, AMD's partitions,
+/// shares, and what tells the names of resources apart.
+const MARKS: [&str; 11] = ["mig", "spx", "dpx", "tpx", "qpx", "cpx", "shared", "mps", "mixed", "renamed", "xe"];
+
+/// Reads a kind out of its id, as the inventory writes that of a node that runs.
+fn kind_of(id: String, memory_mib: Option<u64>, resource: &str) -> Kind {
+    let mut parts: Vec<String> = Vec::new();
+    for word in id.split('.') {
+        match parts.last_mut() {
+            // Names and sizes may have dots, such as `g5.xlarge` and `1g.10gb`.
+            Some(part) if !MARKS.contains(&split(word).0) => part.push_str(&format!(".{word}")),
+            _ => parts.push(word.to_owned()),
         }
     }
-    (if id.contains(".mig-") { Sharing::Mig } else { Sharing::Exclusive }, 1)
+    let mut parts = parts.into_iter();
+    let product = parts.next().unwrap_or_default();
+    let (mut sharing, mut mig_profile, mut replicas) = (Sharing::Exclusive, None, 1);
+    for part in parts {
+        let (mark, rest) = split(&part);
+        let count = || rest.parse().unwrap_or(1);
+        match mark {
+            "mig" => (sharing, mig_profile) = (Sharing::Mig, Some(rest.replacen("gb-", "gb+", 1))),
+            // A card in the mode `spx` is whole.
+            "dpx" | "tpx" | "qpx" | "cpx" => (sharing, mig_profile) = (Sharing::Mig, Some(format!("{mark}_{rest}"))),
+            "shared" => (sharing, replicas) = (Sharing::TimeSliced, count()),
+            "mps" => (sharing, replicas) = (Sharing::Mps, count()),
+            _ => {}
+        }
+    }
+    let (vendor, resource) = (vendor_of(resource).into(), resource.into());
+    Kind { id, vendor, product, memory_mib, sharing, mig_profile, replicas, resource }
+}
+
+fn split(word: &str) -> (&str, &str) {
+    word.split_once('-').unwrap_or((word, ""))
 }
 
 fn is_kind_id(id: &str) -> bool {

@@ -5,17 +5,17 @@
 
 mod reasons;
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::gpu::MIG_STATE;
+use super::gpu::{MIG_STATE, can_be_cut_up};
 use super::node::{NodeFacts, NodeState, reconfiguring};
 use super::resources::Resources;
 use super::selector::{NodeRequirements, Taint};
-use super::snapshot::Growth;
+use super::snapshot::{Growth, Template};
 use super::storage::Reach;
 
 /// When a request can be served. The order is from best to worst.
@@ -62,7 +62,8 @@ pub enum Obstacle {
     Reconfiguring(String),
     /// Labels promise GPUs, none is advertised yet.
     Loading,
-    /// Enough GPUs are built in, but not enough of them are healthy.
+    /// Enough GPUs are built in, but not enough of them are healthy. The kubelet says of all that they are not while their
+    /// plugin restarts.
     Unhealthy {
         capacity: u64,
         healthy: u64,
@@ -94,7 +95,11 @@ impl fmt::Display for Obstacle {
             Self::NotReady => write!(f, "the node is not ready"),
             Self::Cordoned => write!(f, "the node is cordoned"),
             Self::Reconfiguring(state) => f.write_str(&reconfiguring(state)),
-            Self::Loading => write!(f, "the node's GPU driver or device plugin is loading"),
+            Self::Loading => write!(f, "the node's GPU driver or device plugin is loading or broken"),
+            Self::Unhealthy { capacity: 1, healthy: 0 } => write!(f, "its GPU is not healthy, or its device plugin restarts"),
+            Self::Unhealthy { capacity, healthy: 0 } => {
+                write!(f, "none of its {capacity} GPUs is healthy, or their device plugin restarts")
+            }
             Self::Unhealthy { capacity, healthy } => write!(f, "only {healthy} of its {capacity} GPUs are healthy"),
             Self::TooSmall { resource, needed, allocatable } => {
                 write!(f, "it needs {} and the node has {}", amount(resource, *needed), amount(resource, *allocatable))
@@ -151,7 +156,11 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     if let Some((claim, _)) = elsewhere.clone().find(|(_, reach)| !reach.waits()) {
         return Verdict::of(Availability::Never, Obstacle::OutOfReach(claim.clone()));
     }
-    if let Some(verdict) = too_small(node, pod) {
+    let tainted =
+        |availability, taint: &Taint| Verdict::of(availability, Obstacle::Tainted(format!("{}:{}", taint.key, taint.effect)));
+    let lasting = pod.requirements.untolerated(facts.taints.iter().filter(|taint| !taint.passes()));
+    let lasting = lasting.map(|taint| tainted(Availability::Never, taint));
+    if let Some(verdict) = worst([too_small(node, pod), lasting].into_iter().flatten()) {
         return verdict;
     }
     if !facts.ready {
@@ -164,16 +173,15 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
         }
     }
     if let Some(taint) = pod.requirements.untolerated(&facts.taints) {
-        let availability = if taint.passes() { Availability::Starting } else { Availability::Never };
-        return Verdict::of(availability, Obstacle::Tainted(format!("{}:{}", taint.key, taint.effect)));
+        return tainted(Availability::Starting, taint);
     }
-    if let (Some(state), Some(_)) = (&facts.reconfiguring, &pod.gpu) {
-        return starting(Obstacle::Reconfiguring(state.clone()));
+    if let Some(state) = reconfigured(facts, pod) {
+        return starting(Obstacle::Reconfiguring(state.to_owned()));
     }
     if let Some((claim, _)) = elsewhere.next() {
         return starting(Obstacle::Unbound(claim.clone()));
     }
-    match shortage(&node.free, pod) {
+    match shortages(&node.free, pod).next() {
         Some((resource, needed, free)) => {
             let held = if pods_gpu_is(pod, resource) { node.held.other(resource) } else { 0 };
             Verdict::of(Availability::Busy, Obstacle::Full { resource: resource.into(), needed, free, held })
@@ -182,8 +190,18 @@ pub fn judge(node: &NodeState, pod: &PodShape) -> Verdict {
     }
 }
 
+/// The first of those that are worst.
+fn worst(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
+    verdicts.min_by_key(|verdict| Reverse(verdict.availability))
+}
+
+/// What the node has too little of even when it is empty. GPUs may still come to it, but not to a node that will always
+/// lack something else.
 fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
-    let (resource, needed, allocatable) = shortage(&node.facts.allocatable, pod)?;
+    worst(shortages(&node.facts.allocatable, pod).map(|shortage| lacking(node, pod, shortage)))
+}
+
+fn lacking(node: &NodeState, pod: &PodShape, (resource, needed, allocatable): Shortage<'_>) -> Verdict {
     let mut pools = node.facts.pools.iter().filter(|pool| *pool.kind.resource == *resource);
     if pods_gpu_is(pod, resource)
         && let Some(pool) = pools.next()
@@ -192,17 +210,17 @@ fn too_small(node: &NodeState, pod: &PodShape) -> Option<Verdict> {
             // As many as the labels say will come, and no more.
             Some(promised) if pool.starting && promised < needed => {
                 let obstacle = Obstacle::TooSmall { resource: resource.into(), needed, allocatable: promised };
-                return Some(Verdict::of(Availability::Never, obstacle));
+                return Verdict::of(Availability::Never, obstacle);
             }
-            _ if pool.starting => return Some(Verdict::of(Availability::Starting, Obstacle::Loading)),
+            _ if pool.starting => return Verdict::of(Availability::Starting, Obstacle::Loading),
             _ => {}
         }
         if pool.capacity >= needed {
             let obstacle = Obstacle::Unhealthy { capacity: pool.capacity, healthy: pool.allocatable };
-            return Some(Verdict::of(Availability::Starting, obstacle));
+            return Verdict::of(Availability::Starting, obstacle);
         }
     }
-    Some(Verdict::of(Availability::Never, Obstacle::TooSmall { resource: resource.into(), needed, allocatable }))
+    Verdict::of(Availability::Never, Obstacle::TooSmall { resource: resource.into(), needed, allocatable })
 }
 
 /// Claims that wait to be bound.
@@ -214,18 +232,26 @@ fn pods_gpu_is(pod: &PodShape, resource: &str) -> bool {
     pod.gpu.as_deref() == Some(resource)
 }
 
-/// The first resource that is short, the GPU before all others: its name, what is needed and what is there.
-fn shortage<'a>(have: &Resources, pod: &'a PodShape) -> Option<(&'a str, u64, u64)> {
+/// A resource's name, what is needed and what is there.
+type Shortage<'a> = (&'a str, u64, u64);
+
+/// The resources that are short, the GPU before all others.
+fn shortages<'a>(have: &Resources, pod: &'a PodShape) -> impl Iterator<Item = Shortage<'a>> {
     let need = &pod.requests;
-    let gpu = pod.gpu.iter().map(|name| (name.as_ref(), need.other(name), have.other(name)));
+    let gpu = pod.gpu.iter().map(move |name| (name.as_ref(), need.other(name), have.other(name)));
     let basic = [("cpu", need.cpu, have.cpu), ("memory", need.memory, have.memory), ("pods", need.pods, have.pods)];
-    let other = need.other.iter().map(|(name, needed)| (name.as_ref(), *needed, have.other(name)));
-    gpu.chain(basic).chain(other).find(|(_, needed, there)| needed > there)
+    let other = need.other.iter().map(move |(name, needed)| (name.as_ref(), *needed, have.other(name)));
+    gpu.chain(basic).chain(other).filter(|(_, needed, there)| needed > there)
+}
+
+/// The state of the node's GPUs while they are reconfigured and the pod asks for such.
+fn reconfigured<'a>(facts: &'a NodeFacts, pod: &PodShape) -> Option<&'a str> {
+    facts.reconfiguring.as_deref().filter(|_| pod.gpu.as_deref().is_some_and(can_be_cut_up))
 }
 
 /// Whether the node is acceptable but for the reconfiguration of its GPUs, which Berth's own pods wait for.
 fn selects_when_settled(facts: &NodeFacts, pod: &PodShape) -> bool {
-    if facts.reconfiguring.is_none() || pod.gpu.is_none() {
+    if reconfigured(facts, pod).is_none() {
         return false;
     }
     let mut labels = facts.labels.clone();
@@ -253,10 +279,11 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
     let waits = || unbound(pod).map(|claim| Obstacle::Unbound(claim.to_owned()).to_string());
     let grows = growth.iter().find(|growth| growth.can_grow() && serves(growth, pod));
     if let (Some(growth), Availability::Never) = (grows, availability) {
-        let reason = if growth.loading > 0 {
-            "a node with such GPUs has started, and its driver is loading".to_owned()
-        } else {
-            format!("no such node runs now, and the cluster can start one (up to {})", growth.pool.max_nodes)
+        let most = growth.pool.max_nodes;
+        let reason = match (growth.loading, growth.nodes) {
+            (0, 0) => format!("no such node runs now, and the cluster can start one (up to {most})"),
+            (0, _) => format!("no node that runs now can take it, and the cluster can start another (up to {most})"),
+            _ => "a node with such GPUs has started, and its driver is loading".to_owned(),
         };
         let reasons = std::iter::once(reason).chain(waits()).collect();
         return Assessment { availability: Availability::Starting, reasons, fitting: Vec::new() };
@@ -270,19 +297,19 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
         .filter(|(_, verdict)| verdict.availability == availability)
         .filter_map(|(node, verdict)| Some((node.name(), verdict.obstacle.clone()?)))
         .collect();
-    let mut reasons: BTreeSet<String> = match availability {
+    let mut reasons = match availability {
         Availability::Busy => reasons::busy(&obstacles, pod),
         Availability::Never => reasons::never(&obstacles, pod),
         _ => reasons::starting(&obstacles),
     };
     if availability != Availability::Never {
-        reasons.extend(verdicts.iter().filter_map(|(node, verdict)| reasons::unreachable_room(node, verdict, pod)));
+        reasons.of_nodes.extend(verdicts.iter().filter_map(|(node, verdict)| reasons::unreachable_room(node, verdict, pod)));
     }
     if availability == Availability::Busy && grows.is_some() {
-        reasons.insert("the cluster can start another node".to_owned());
+        reasons.of_all.insert("the cluster can start another node".to_owned());
     }
     let mut told: Vec<String> = if availability == Availability::Starting { waits().collect() } else { Vec::new() };
-    told.extend(reasons);
+    told.extend(reasons.of_all.into_iter().chain(reasons.of_nodes));
     let more = told.len().saturating_sub(MOST_REASONS);
     told.truncate(MOST_REASONS);
     if more > 0 {
@@ -291,12 +318,22 @@ pub fn assess<'a>(nodes: &'a [Arc<NodeState>], growth: &[&Growth], pod: &PodShap
     Assessment { availability, reasons: told, fitting: Vec::new() }
 }
 
-/// Whether a new node of the pool could take the pod, as far as its labels and GPUs tell.
+/// Whether a new node of the pool could take the pod, as far as its labels and GPUs and the pool's other nodes tell.
 fn serves(growth: &Growth, pod: &PodShape) -> bool {
     let pool = &growth.pool;
     pod.gpu.as_ref().is_some_and(|gpu| *gpu == pool.kind.resource && pod.requests.other(gpu) <= pool.gpus_per_node)
         && pod.requirements.select("", &growth.labels)
         && pod.volumes.iter().all(|(_, reach)| reach.may_include(&growth.labels))
+        && (growth.templates.is_empty() || growth.templates.iter().any(|template| takes(template, pod)))
+}
+
+/// Whether the pod would fit a node like this one while that is empty, its GPUs left aside.
+fn takes(template: &Template, pod: &PodShape) -> bool {
+    let (need, have) = (&pod.requests, &template.allocatable);
+    need.cpu <= have.cpu
+        && need.memory <= have.memory
+        && need.pods <= have.pods
+        && pod.requirements.untolerated(&template.taints).is_none()
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ pub fn is_gpu_name(resource: &str) -> bool {
     KNOWN_RESOURCES.contains(&resource) || slice || partition
 }
 
+/// Whether the cards behind a resource can be cut into other slices: NVIDIA's, under whatever name.
+pub fn can_be_cut_up(resource: &str) -> bool {
+    resource.starts_with("nvidia.com/")
+}
+
 /// NVIDIA's own label of the product. Where the slices of a node make no layout, its value says that and no product.
 pub const NVIDIA_PRODUCT: &str = "nvidia.com/gpu.product";
 /// The label of a node whose cards are cut into other slices, and its values until that is done. Under each of them the

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::gpu::{GpuPool, Kind};
+use super::gpu::{GpuPool, Kind, can_be_cut_up, is_gpu_name};
 use super::gpu_rule::GpuRule;
 use super::resources::Resources;
 use super::selector::Taint;
@@ -128,8 +128,14 @@ impl NodeState {
         let strange = strange.map(|strange| strange.reason);
         let mut reasons = unusable_reasons(&facts, strange.as_ref(), policy);
         let usable = reasons.is_empty();
+        if let Some(state) = facts.reconfiguring.as_ref().filter(|_| has_others(&facts)) {
+            reasons.push(reconfiguring(state));
+        }
         if facts.mig_invalid {
             reasons.push(MIG_INVALID.to_owned());
+        }
+        if !hidden {
+            reasons.extend(left_over(&facts, &usage.used));
         }
         Self::count(facts, usage, strange, usable, reasons, hidden)
     }
@@ -152,7 +158,8 @@ impl NodeState {
         hidden: bool,
     ) -> Self {
         let pools = facts.pools.iter().filter(|_| !hidden);
-        let gpus = pools.map(|pool| count(pool, &usage, usable)).collect();
+        let settled = |pool: &GpuPool| facts.reconfiguring.is_none() || !can_be_cut_up(&pool.kind.resource);
+        let gpus = pools.map(|pool| count(pool, &usage, usable && settled(pool))).collect();
         let Usage { used, held, reclaimable } = usage;
         let mut free = facts.allocatable.clone();
         free.subtract(&used);
@@ -257,7 +264,7 @@ fn unusable_reasons(facts: &NodeFacts, strange: Option<&String>, policy: &Policy
     if facts.cordoned {
         reasons.push("cordoned".to_owned());
     }
-    if let Some(state) = &facts.reconfiguring {
+    if let Some(state) = facts.reconfiguring.as_ref().filter(|_| !has_others(facts)) {
         reasons.push(reconfiguring(state));
     }
     for taint in &facts.taints {
@@ -269,105 +276,22 @@ fn unusable_reasons(facts: &NodeFacts, strange: Option<&String>, policy: &Policy
     reasons
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::gpu::Sharing;
-
-    fn node(capacity: u64, allocatable: u64) -> NodeFacts {
-        let kind = Kind {
-            id: "nvidia-a100".into(),
-            vendor: "nvidia".into(),
-            product: "NVIDIA-A100".into(),
-            memory_mib: None,
-            sharing: Sharing::Exclusive,
-            mig_profile: None,
-            replicas: 1,
-            resource: "nvidia.com/gpu".into(),
-        };
-        let pool = GpuPool {
-            kind: Arc::new(kind),
-            capacity,
-            allocatable,
-            physical: capacity,
-            starting: false,
-            promised: None,
-            labels: BTreeMap::new(),
-        };
-        NodeFacts { name: "gpu-a".into(), ready: true, pools: vec![pool], ..NodeFacts::default() }
-    }
-
-    fn taken(gpus: u64) -> Resources {
-        Resources { other: BTreeMap::from([("nvidia.com/gpu".into(), gpus)]), ..Resources::default() }
-    }
-
-    fn state(facts: NodeFacts, used: u64, held: u64) -> NodeState {
-        let policy = Policy { tolerate: vec!["nvidia.com/gpu".into()], ..Policy::default() };
-        let usage = Usage { used: taken(used), held: taken(held), reclaimable: Resources::default() };
-        NodeState::new(Arc::new(facts), usage, &policy)
-    }
-
-    fn numbers(state: &NodeState) -> (u64, u64, u64, u64, u64, u64) {
-        let gpu = state.gpus.first().expect("one pool");
-        (gpu.total, gpu.unhealthy, gpu.used, gpu.held, gpu.free, gpu.unusable)
-    }
-
-    #[test]
-    fn unhealthy_gpus_are_neither_free_nor_lost_from_the_total() {
-        assert_eq!(numbers(&state(node(8, 7), 7, 0)), (8, 1, 7, 0, 0, 0));
-    }
-
-    #[test]
-    fn held_gpus_are_not_free() {
-        assert_eq!(numbers(&state(node(4, 4), 1, 1)), (4, 0, 1, 1, 2, 0));
-    }
-
-    #[test]
-    fn free_never_goes_below_zero_and_the_node_is_flagged() {
-        let restarting = state(node(0, 0), 2, 0);
-        assert_eq!(numbers(&restarting), (0, 0, 2, 0, 0, 0));
-        assert!(restarting.overcommitted());
-    }
-
-    #[test]
-    fn gpus_of_an_unusable_node_are_counted_apart() {
-        for (change, reason) in [
-            (NodeFacts { cordoned: true, ..node(4, 4) }, "cordoned"),
-            (NodeFacts { ready: false, ..node(4, 4) }, "not ready"),
-            (NodeFacts { leaving: true, ..node(4, 4) }, "being deleted"),
-            (NodeFacts { reconfiguring: Some("pending".into()), ..node(4, 4) }, "its GPUs are being reconfigured (pending)"),
-        ] {
-            let state = state(change, 1, 0);
-            assert_eq!(numbers(&state), (4, 0, 1, 0, 0, 3));
-            assert_eq!(state.reasons, [reason]);
-        }
-    }
-
-    #[test]
-    fn a_node_is_usable_despite_tolerated_and_soft_taints_only() {
-        let taint = |key: &str, effect: &str| Taint { key: key.into(), value: None, effect: effect.into() };
-        for (taint, usable) in [
-            (taint("nvidia.com/gpu", "NoSchedule"), true),
-            (taint("anything", "PreferNoSchedule"), true),
-            (taint("maintenance", "NoSchedule"), false),
-            (taint("maintenance", "NoExecute"), false),
-        ] {
-            let state = state(NodeFacts { taints: vec![taint.clone()], ..node(1, 1) }, 0, 0);
-            assert_eq!(state.usable(), usable, "{taint:?}");
-        }
-    }
-
-    #[test]
-    fn an_invalid_mig_layout_is_told_and_takes_nothing_else_away() {
-        let state = state(NodeFacts { mig_invalid: true, ..node(2, 2) }, 0, 0);
-        assert_eq!((state.usable(), numbers(&state).4), (true, 2));
-        assert_eq!(state.reasons, [MIG_INVALID]);
-    }
-
-    #[test]
-    fn a_cordon_is_told_once() {
-        let taint = Taint { key: "node.kubernetes.io/unschedulable".into(), value: None, effect: "NoSchedule".into() };
-        let state = state(NodeFacts { cordoned: true, taints: vec![taint], ..node(1, 1) }, 0, 0);
-        assert_eq!(state.reasons, ["cordoned"]);
-    }
+/// Whether the node has GPUs that no reconfiguration touches.
+fn has_others(facts: &NodeFacts) -> bool {
+    facts.pools.iter().any(|pool| !can_be_cut_up(&pool.kind.resource))
 }
+
+/// GPUs that pods use and that the node has under that name no more, as after its cards were cut anew. They are nobody's
+/// to have, and may be why a new layout does not come.
+fn left_over(facts: &NodeFacts, used: &Resources) -> Vec<String> {
+    let gone = |resource: &str| {
+        is_gpu_name(resource)
+            && facts.pools.iter().all(|pool| *pool.kind.resource != *resource)
+            && !facts.capacity.contains_key(resource)
+    };
+    let left = used.other.iter().filter(|(resource, count)| **count > 0 && gone(resource));
+    left.map(|(resource, count)| format!("its pods still use {count} {resource}, which it no longer has")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -203,8 +203,8 @@ impl NodeRequirements {
     }
 
     /// The first taint that keeps the pod away.
-    pub fn untolerated<'a>(&self, taints: &'a [Taint]) -> Option<&'a Taint> {
-        taints.iter().find(|taint| taint.repels() && !self.tolerations.iter().any(|t| t.tolerates(taint)))
+    pub fn untolerated<'a>(&self, taints: impl IntoIterator<Item = &'a Taint>) -> Option<&'a Taint> {
+        taints.into_iter().find(|taint| taint.repels() && !self.tolerations.iter().any(|t| t.tolerates(taint)))
     }
 }
 

@@ -27,11 +27,11 @@ fn named_partition(resource: &str) -> Option<&str> {
     partition.split_once('_').filter(|(compute, memory)| !compute.is_empty() && memory.starts_with("nps")).map(|_| partition)
 }
 
-/// The cards that labels speak of while the node offers none. How parted ones would be called, no label says.
+/// The cards that labels speak of while the node offers none. Parted ones are called so too, unless the site's plugin has the
+/// naming strategy `mixed`, which no label tells.
 pub fn promised(node: &Offered<'_>) -> Option<Arc<str>> {
     let labelled = !matches!(said(node, "product-name"), Said::Nothing);
-    let parted = PARTITIONS.iter().any(|key| node.label(key).is_some());
-    (labelled && !parted && !node.advertises(knows)).then(|| WHOLE.into())
+    (labelled && !node.advertises(knows)).then(|| WHOLE.into())
 }
 
 pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {

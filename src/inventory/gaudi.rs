@@ -7,9 +7,15 @@ use super::gpus::{Offered, Reading, vendor_slug};
 use crate::domain::gpu::GpuPool;
 
 const VENDOR: &str = "habana";
+const GAUDI: &str = "habana.ai/gaudi";
 
 pub fn knows(resource: &str) -> bool {
-    ["habana.ai/gaudi", "habana.ai/goya"].contains(&resource)
+    [GAUDI, "habana.ai/goya"].contains(&resource)
+}
+
+/// The cards that the cloud's labels speak of while the node offers none.
+pub fn promised(node: &Offered<'_>) -> Option<Arc<str>> {
+    (node.cloud_names(VENDOR) && !node.advertises(knows)).then(|| GAUDI.into())
 }
 
 pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
@@ -19,5 +25,6 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     let mark = if product.is_some() { mark } else { "" };
     let labels = product.and_then(|(key, _)| node.pair(key)).into_iter().collect();
     let id = format!("{}{mark}", vendor_slug(VENDOR, name));
-    Reading { labels, ..Reading::whole(id, VENDOR, name) }.pool(resource, node)
+    let promised = **resource == *GAUDI && node.cloud_names(VENDOR);
+    Reading { labels, promised, ..Reading::whole(id, VENDOR, name) }.pool(resource, node)
 }

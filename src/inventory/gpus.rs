@@ -78,7 +78,9 @@ impl<'a> Offered<'a> {
     /// Every extended resource, those that so far only labels promise included.
     fn resources(&self, rules: &rules::Rules) -> BTreeSet<Arc<str>> {
         let advertised = self.capacity.keys().chain(self.allocatable.other.keys()).filter(|name| name.contains('/')).cloned();
-        advertised.chain(nvidia::promised(self)).chain(amd::promised(self)).chain(rules.promised(self)).collect()
+        let builtin = nvidia::promised(self).into_iter().chain(amd::promised(self));
+        let builtin = builtin.chain(intel::promised(self)).chain(gaudi::promised(self));
+        advertised.chain(builtin).chain(rules.promised(self)).collect()
     }
 
     /// Whether the node offers any resource of one reader.
@@ -192,7 +194,7 @@ impl Reading {
             capacity,
             allocatable,
             physical: capacity.div_ceil(self.replicas.max(1)).div_ceil(self.slices_per_card.max(1)),
-            starting: allocatable == 0 && self.promised,
+            starting: capacity == 0 && self.promised,
             promised: self.promised_units.map(|units| units.max(capacity)),
             labels: self.labels,
         })
@@ -231,13 +233,24 @@ pub fn slug(text: &str) -> String {
 pub fn is_accessory(resource: &str) -> bool {
     let Some((domain, name)) = resource.split_once('/') else { return false };
     let small = name.to_ascii_lowercase();
+    if counts_parts(&small) {
+        return true;
+    }
     match domain {
-        // HAMi counts a card's parts.
-        "nvidia.com" => ["gpumem", "gpucores"].iter().any(|part| small.starts_with(part)),
         "gpu.intel.com" => small.ends_with("_monitoring") || ["millicores", "memory.max", "tiles"].contains(&small.as_str()),
         "huawei.com" => small.ends_with("-memory"),
         _ => false,
     }
+}
+
+/// Whether a name says that it counts a card's memory or cores, as those of HAMi, Volcano, Koordinator and others do:
+/// `gpumem`, `vgpu-cores`, `gpu-core.percentage`, `mlu370.smlu.vmemory`.
+fn counts_parts(name: &str) -> bool {
+    let words = || name.split(['-', '_', '.']);
+    let chip =
+        |word: &str| ["gpu", "vgpu", "sgpu", "npu", "vnpu", "dcu", "mlu", "smlu"].iter().any(|chip| word.starts_with(chip));
+    let part = |word: &str| ["mem", "core"].iter().any(|part| word.contains(part)) || ["ratio", "percentage"].contains(&word);
+    words().any(chip) && words().any(part)
 }
 
 /// A resource that is a GPU or another accelerator by its name, and no second count of the same chips.
@@ -252,8 +265,13 @@ fn looks_like_gpu(resource: &str) -> bool {
         // `neuroncore` counts the same chips in parts.
         "aws.amazon.com" => ["neuron", "neurondevice"].contains(&small.as_str()),
         "google.com" => small == "tpu",
-        "huawei.com" => small.starts_with("ascend"),
-        _ => ["gpu", "gpus", "vgpu"].contains(&small.as_str()) || small.starts_with("gpu-") || small.ends_with("-gpu"),
+        "huawei.com" => ["ascend", "npu"].iter().any(|chip| small.starts_with(chip)),
+        "cambricon.com" => small.starts_with("mlu"),
+        "hygon.com" => small.starts_with("dcu"),
+        _ => {
+            let marked = ["gpu-", "vgpu-"].iter().any(|start| small.starts_with(start)) || small.ends_with("-gpu");
+            marked || ["gpu", "gpus", "vgpu"].contains(&small.as_str())
+        }
     }
 }
 
@@ -282,6 +300,10 @@ mod tests {
             "aws.amazon.com/neuron",
             "google.com/tpu",
             "huawei.com/Ascend910",
+            "huawei.com/npu",
+            "volcano.sh/vgpu-number",
+            "cambricon.com/mlu370",
+            "hygon.com/dcunum",
             "amd.com/gpu-vf",
         ];
         let others = [
@@ -291,6 +313,13 @@ mod tests {
             "nvidia.com/gpumem-percentage",
             "nvidia.com/gpucores",
             "nvidia.com/hostdev",
+            "aliyun.com/gpu-mem",
+            "aliyun.com/gpu-core.percentage",
+            "volcano.sh/vgpu-memory",
+            "volcano.sh/vgpu-cores",
+            "koordinator.sh/gpu-memory-ratio",
+            "cambricon.com/mlu370.smlu.vmemory",
+            "hygon.com/dcumem",
             "gpu.intel.com/i915_monitoring",
             "gpu.intel.com/xe_monitoring",
             "gpu.intel.com/millicores",
@@ -302,5 +331,6 @@ mod tests {
         ];
         let seen = |names: &[&str]| names.iter().filter(|name| looks_like_gpu(name)).count();
         assert_eq!((seen(&gpus), seen(&others)), (gpus.len(), 0));
+        assert!(!is_accessory("example.org/input-core"), "a chip is a word of its own");
     }
 }

@@ -21,6 +21,16 @@ pub fn knows(resource: &str) -> bool {
     [I915, XE].contains(&resource)
 }
 
+/// The cards that labels speak of while the node offers none, under the kernel driver that is usual for the products that
+/// have such labels. Labels of any Intel GPU promise nothing: a processor's own graphics have them, plugin or not.
+pub fn promised(node: &Offered<'_>) -> Option<Arc<str>> {
+    (is_labelled(node) && !node.advertises(knows)).then(|| I915.into())
+}
+
+fn is_labelled(node: &Offered<'_>) -> bool {
+    PRODUCTS.iter().any(|key| node.label(key).is_some())
+}
+
 pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     let product = node.product(VENDOR, &PRODUCTS);
     let name = product.map_or("GPU", |(_, value)| value);
@@ -43,7 +53,15 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     if sharing.is_share() && !labels.is_empty() {
         labels.extend(counts.into_iter().filter_map(|key| node.pair(key)));
     }
-    Reading { sharing, replicas, labels, ..Reading::whole(id, VENDOR, name) }.pool(resource, node)
+    let reading = Reading {
+        sharing,
+        replicas,
+        labels,
+        promised: is_labelled(node),
+        promised_units: Some(cards).filter(|cards| *cards > 0),
+        ..Reading::whole(id, VENDOR, name)
+    };
+    reading.pool(resource, node)
 }
 
 /// The labels that count the cards of one model each.

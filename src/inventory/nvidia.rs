@@ -18,6 +18,8 @@ const SLICE: &str = "nvidia.com/mig-";
 const RENAMED: &str = ".shared";
 
 const INVALID: &str = "INVALID";
+/// In MiB.
+const CARD_MEMORY: &str = "nvidia.com/gpu.memory";
 
 /// What GKE says in place of Feature Discovery: clients of one card, how they share it, and the slice.
 const GKE_CLIENTS: &str = "cloud.google.com/gke-max-shared-clients-per-gpu";
@@ -122,6 +124,8 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
     let memory = node.number(&key("memory")).or_else(|| node.memory_elsewhere().filter(|_| slice.is_none()));
     let from_cloud = named_slice.is_none() && is_promised_by_cloud(node);
     let promised = count.or_else(|| node.cards_elsewhere().filter(|_| from_cloud && slice.is_none()));
+    // With strategy `single` this label speaks of the slice.
+    let card_memory = named_slice.and_then(|_| node.number(CARD_MEMORY));
     // The label speaks of a card or slice. Who takes turns has all of it, and who shares it under MPS has a part.
     let parts = if sharing == Sharing::Mps { replicas } else { 1 };
     let reading = Reading {
@@ -129,7 +133,7 @@ pub fn pool(resource: &Arc<str>, node: &Offered<'_>) -> Option<GpuPool> {
         memory_mib: memory.filter(|_| !several_models).map(|mib| mib / parts),
         sharing,
         replicas: if sharing.is_share() { replicas } else { 1 },
-        slices_per_card: slice.as_deref().map_or(1, |profile| slices_of_a_card(base, profile)),
+        slices_per_card: slice.as_deref().map_or(1, |profile| slices_of_a_card(base, profile, card_memory)),
         slice,
         labels,
         promised: count.is_some() || from_cloud,
@@ -144,12 +148,50 @@ fn profile(written: &str) -> String {
     written.replacen("gb.", "gb+", 1)
 }
 
-/// How many slices of a profile such as `1g.10gb` one card holds: seven compute slices are split, four on an A30.
-/// Source: NVIDIA's MIG user guide, supported profiles.
-fn slices_of_a_card(product: &str, profile: &str) -> u64 {
-    let all = if product.contains("A30") { 4 } else { 7 };
-    let one = profile.split('g').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(1);
-    (all / one.max(1)).max(1)
+/// Cards whose compute is split into other than seven slices.
+const SPLIT: [(&str, u64); 4] = [("A30", 4), ("RTX-PRO-6000", 4), ("RTX-PRO-5000", 2), ("RTX-PRO-4500", 2)];
+/// The memory in GB of cards whose names do not say it, or say another's.
+const GIGABYTES: [(&str, u64); 8] = [
+    (GRACE_HOPPER, 96),
+    ("GB200", 186),
+    ("GB300", 278),
+    ("H200", 141),
+    ("H100-NVL", 94),
+    ("H100", 80),
+    ("B200", 180),
+    ("B300", 269),
+];
+
+/// Its name tells of the processor's memory.
+const GRACE_HOPPER: &str = "GH200";
+
+/// How many slices of a profile such as `1g.10gb` one card holds, given the card's memory in MiB where that is known.
+/// Source: NVIDIA's MIG user guide, supported GPUs and profiles.
+fn slices_of_a_card(product: &str, profile: &str, card_mib: Option<u64>) -> u64 {
+    // The media engines of a card go to one slice.
+    if profile.contains("+me") {
+        return 1;
+    }
+    let compute = SPLIT.iter().find(|(model, _)| product.contains(model)).map_or(7, |(_, slices)| *slices);
+    let (one, memory) = profile.split_once("g.").unwrap_or((profile, ""));
+    let one = one.parse::<u64>().unwrap_or(1).max(1);
+    // Memory is split into eight, of which the larger profile with one compute slice takes two.
+    let digits = memory.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    let takes_two = || {
+        let card = card_mib.map(|mib| mib / 1024).or_else(|| gigabytes(product))?;
+        Some(digits.parse::<u64>().ok()?.saturating_mul(6) > card)
+    };
+    if compute == 7 && one == 1 && takes_two() == Some(true) {
+        return 4;
+    }
+    (compute / one).max(1)
+}
+
+/// `80` of `NVIDIA-A100-SXM4-80GB`.
+fn gigabytes(product: &str) -> Option<u64> {
+    let named = product.split('-').find_map(|word| word.strip_suffix("GB")?.parse().ok());
+    let listed = || GIGABYTES.iter().find(|(model, _)| product.contains(model)).map(|(_, size)| *size);
+    named.filter(|_| !product.contains(GRACE_HOPPER)).or_else(listed)
 }
 
 /// `NVIDIA-A100-SXM4-40GB-MIG-1g.5gb-SHARED` names the card, the slice and the sharing in one label.
@@ -203,14 +245,42 @@ mod tests {
     }
 
     #[test]
-    fn a_card_holds_as_many_slices_as_its_compute_allows() {
+    fn a_card_holds_as_many_slices_as_its_compute_its_memory_and_its_engines_allow() {
         for (product, profile, slices) in [
             ("NVIDIA-A100-SXM4-40GB", "1g.5gb", 7),
+            ("NVIDIA-A100-SXM4-40GB", "1g.5gb+me", 1),
+            ("NVIDIA-A100-SXM4-40GB", "1g.10gb", 4),
+            ("NVIDIA-A100-SXM4-40GB", "2g.10gb", 3),
+            ("NVIDIA-A100-SXM4-80GB", "1g.10gb", 7),
+            ("NVIDIA-A100-SXM4-80GB", "1g.20gb", 4),
+            ("NVIDIA-A100-SXM4-80GB", "4g.40gb", 1),
             ("NVIDIA-A30", "1g.6gb", 4),
+            ("NVIDIA-A30", "2g.12gb", 2),
+            ("NVIDIA-A30", "2g.12gb+me", 1),
+            ("NVIDIA-H100-80GB-HBM3", "1g.20gb", 4),
+            ("NVIDIA-H100-PCIe", "1g.10gb", 7),
+            ("NVIDIA-H100-NVL", "1g.12gb", 7),
+            ("NVIDIA-H100-NVL", "1g.24gb", 4),
             ("NVIDIA-H100", "3g.40gb", 2),
+            ("NVIDIA-GH200-480GB", "1g.12gb", 7),
+            ("NVIDIA-GH200-480GB", "1g.24gb", 4),
+            ("NVIDIA-H200", "1g.18gb", 7),
+            ("NVIDIA-H200", "1g.35gb", 4),
+            ("NVIDIA-B200", "1g.23gb", 7),
+            ("NVIDIA-B200", "1g.45gb", 4),
+            ("NVIDIA-GB200", "1g.24gb", 7),
+            ("NVIDIA-GB200", "1g.47gb", 4),
+            ("NVIDIA-B300-SXM6-AC", "1g.34gb", 7),
+            ("NVIDIA-B300-SXM6-AC", "1g.67gb", 4),
+            ("NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition", "1g.24gb", 4),
+            ("NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition", "2g.48gb", 2),
+            ("NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition", "1g.24gb+me.all", 1),
+            ("NVIDIA-RTX-PRO-5000-Blackwell", "1g.24gb", 2),
             ("x", "7g.80gb", 1),
         ] {
-            assert_eq!(slices_of_a_card(product, profile), slices, "{profile}");
+            assert_eq!(slices_of_a_card(product, profile, None), slices, "{product} {profile}");
         }
+        let by_label = |mib| slices_of_a_card("x", "1g.10gb", Some(mib));
+        assert_eq!((by_label(40_960), by_label(81_559)), (4, 7));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::gpu::{MIG_IN_FLUX, MIG_STATE, NVIDIA_PRODUCT};
+use crate::domain::gpu::{MIG_IN_FLUX, MIG_STATE, NVIDIA_PRODUCT, can_be_cut_up};
 use crate::domain::node::NodeFacts;
 use crate::domain::selector::{NodeSelectorTerm, Requirement};
 use crate::domain::snapshot::Snapshot;
@@ -18,7 +18,7 @@ pub fn gpu_term(resource: &str, snapshot: &Snapshot) -> Option<NodeSelectorTerm>
     if !invalid.is_empty() {
         match_expressions.push(Requirement::not_in(NVIDIA_PRODUCT, invalid.into_iter().cloned().collect()));
     }
-    if facts().any(|facts| facts.reconfiguring.is_some()) {
+    if can_be_cut_up(resource) && facts().any(|facts| facts.reconfiguring.is_some()) {
         // Its value goes from one of them to the next before all is well.
         match_expressions.push(Requirement::not_in(MIG_STATE, MIG_IN_FLUX.map(str::to_owned).to_vec()));
     }

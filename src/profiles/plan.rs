@@ -157,7 +157,7 @@ fn plan_for<'a>(
     let mut avoid = None;
     match (request.node, &gpu) {
         (Some(node), _) => required = multiply_terms(&required, &[NodeSelectorTerm::node(node)]),
-        (None, Some(choice)) if request.kind.is_some() || leaves_kinds_out(choice, snapshot) => {
+        (None, Some(choice)) if leaves_kinds_out(choice, snapshot) || request.kind.is_some() && is_labelled(choice, snapshot) => {
             required = multiply_terms(&required, &kind_terms(choice, snapshot));
         }
         (None, Some(_)) => {}
@@ -258,6 +258,12 @@ fn leaves_kinds_out(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> bool {
     snapshot.kinds.iter().any(|count| count.kind.resource == choice.resource && !choice.kinds.contains(count.kind.id.as_str()))
 }
 
+/// Whether labels tell the chosen kinds. Where they do not, and there is no other kind, names would only keep the pod off
+/// nodes that are yet to come.
+fn is_labelled(choice: &GpuChoice<'_>, snapshot: &Snapshot) -> bool {
+    pools(snapshot).filter(|(_, pool)| choice.has(&pool.kind.resource, &pool.kind.id)).all(|(_, pool)| !pool.labels.is_empty())
+}
+
 fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &GpuPool)> {
     snapshot.gpu_nodes.iter().flat_map(|node| node.facts.pools.iter().map(|pool| (node.name(), pool)))
 }
@@ -311,16 +317,18 @@ pub fn label_term(labels: &BTreeMap<String, String>) -> NodeSelectorTerm {
     NodeSelectorTerm { match_expressions: labels.iter().map(equal).collect(), ..NodeSelectorTerm::default() }
 }
 
-/// Tolerations for the taints that these nodes really carry, as far as the catalogue allows their keys.
-/// Those of nodes that do not run yet are not known; the usual one bears the name of the resource.
+/// Tolerations for the taints that these nodes really carry, as far as the catalogue allows their keys. Those of nodes that
+/// do not run yet are those of their pool's other nodes, or not known; the usual ones bear the vendor's name.
 fn tolerations<'a>(
     nodes: impl Iterator<Item = &'a Arc<NodeState>>,
     growth: &[&'a Growth],
     catalogue: &Catalogue,
 ) -> Vec<Toleration> {
-    let usual = growth.iter().map(|growth| growth.pool.kind.resource.as_ref()).filter(|key| tolerated(key, catalogue));
+    let vendors: BTreeSet<&str> = growth.iter().map(|growth| domain(&growth.pool.kind.resource)).collect();
+    let usual = catalogue.tolerate.iter().map(String::as_str).filter(|key| vendors.contains(domain(key)));
     let taints: BTreeSet<(&str, &str)> = nodes
         .flat_map(|node| &node.facts.taints)
+        .chain(growth.iter().flat_map(|growth| &growth.templates).flat_map(|template| &template.taints))
         .filter(|taint| tolerated(&taint.key, catalogue))
         .map(|taint| (taint.key.as_str(), taint.effect.as_str()))
         .chain(usual.map(|key| (key, "NoSchedule")))
@@ -332,6 +340,11 @@ fn tolerations<'a>(
         ..Toleration::default()
     };
     taints.into_iter().map(toleration).collect()
+}
+
+/// `nvidia.com` of `nvidia.com/mig-1g.5gb`, of whose nodes the taint is usually `nvidia.com/gpu`.
+fn domain(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
 }
 
 fn tolerated(key: &str, catalogue: &Catalogue) -> bool {

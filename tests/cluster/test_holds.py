@@ -35,7 +35,7 @@ REFUSES = {**ONE_T4, "slug": "t4-now", "whenFull": "refuse"}
 WAITS = {**ONE_T4, "slug": "t4-later", "whenFull": "wait", "waitUpTo": "20m"}
 PARTS = ("free", "used", "held", "unhealthy", "unusable")
 TAKEN = (
-    "One T4 has nothing free now, and does not wait: 1 just taken by others whose servers are starting; "
+    "One T4 has nothing free now, and does not wait: 1 just taken by others that are about to start; "
     "all of them are in use."
 )
 # Admission then refuses the hub's pods, whose first container is privileged, after Berth has promised a GPU.
@@ -200,7 +200,7 @@ def test_with_a_profile_that_waits_both_get_a_pod_and_one_of_them_the_hope(
                 "the third sees it as taken",
             )
             assert "Busy now" in form.profile("t4-later").text
-            assert "1 just taken by others whose servers are starting" in form.profile("t4-later").text
+            assert "1 just taken by others that are about to start" in form.profile("t4-later").text
         done, _ = wait(followed.values(), timeout=30, return_when=FIRST_COMPLETED)
         first = next(user for user, future in followed.items() if future in done)
         second = next(user for user in followed if user != first)

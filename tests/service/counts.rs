@@ -208,12 +208,20 @@ fn cases_15_and_16_labels_are_not_capacity() {
     let answer = now(&labelled, 1);
     assert_eq!(
         (answer.0, answer.1[0].as_str()),
-        (Availability::Starting, "gpu-a: the node's GPU driver or device plugin is loading")
+        (Availability::Starting, "gpu-a: the node's GPU driver or device plugin is loading or broken")
     );
     let restarting = node(2).change(|n| n["status"]["allocatable"][GPU] = json!("0")).pod("a/x", "gpu-a", 2);
     let count = only_kind(&restarting);
     assert_eq!((count.total, count.free, count.unhealthy, count.used), (2, 0, 2, 2));
     assert!(restarting.snapshot().nodes[0].overcommitted());
+    for gpus in [1, 2] {
+        let expected = "gpu-a: none of its 2 GPUs is healthy, or their device plugin restarts".to_owned();
+        assert_eq!(now(&restarting, gpus), (Availability::Starting, vec![expected]), "the labels say 2, and so does the kubelet");
+    }
+    assert_eq!(now(&restarting, 3), (Availability::Never, vec!["no node has 3 of them".to_owned()]));
+    let alone = node(1).change(|n| n["status"]["allocatable"][GPU] = json!("0"));
+    let expected = "gpu-a: its GPU is not healthy, or its device plugin restarts".to_owned();
+    assert_eq!(now(&alone, 1), (Availability::Starting, vec![expected]));
 }
 
 #[test]

@@ -92,8 +92,8 @@ fn a_rules_kind_can_be_chosen_and_is_asked_for_by_its_name() {
     assert_eq!(patch["node_affinity_required"], json!([{"matchExpressions": [model]}]));
     let bare = config("- {resource: example.org/accel}");
     let patch = patched(&cluster, &bare, json!({"profile": "gpu", "gpu-kind": "example.org-accel"}));
-    let name = json!({"key": "metadata.name", "operator": "In", "values": ["a"]});
-    assert_eq!(patch["node_affinity_required"], json!([{"matchFields": [name]}]));
+    assert_eq!(patch["extra_resource_limits"][ACCEL], "1");
+    assert!(patch.get("node_affinity_required").is_none(), "there is no other kind of this name");
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn case_35_two_users_cannot_both_be_promised_the_last_gpu() {
         other => panic!("{other:?}: {} {}", first.text, second.text),
     };
     assert_eq!(refused.json()["reason"], "full");
-    assert!(refused.text.contains("1 just taken by others whose servers are starting"), "{}", refused.text);
+    assert!(refused.text.contains("1 just taken by others that are about to start"), "{}", refused.text);
 }
 
 #[actix_web::test]

@@ -68,7 +68,8 @@ fn a_pod_stays_off_slices_that_make_no_layout() {
     let broken = serde_json::to_value(&answer.nodes[0]).expect("JSON");
     assert_eq!((&broken["name"], &broken["availability"]), (&json!("broken"), &json!("never")));
     let amd = patched(&view, json!({"gpu-kind": "amd-gpu"}));
-    assert_eq!(selected(&cluster, &amd), ["broken"], "its other cards are as good as any");
+    assert_eq!(amd["extra_resource_limits"]["amd.com/gpu"], "1");
+    assert!(amd.get("node_affinity_required").is_none(), "its other cards are as good as any");
 }
 
 #[test]
@@ -93,6 +94,15 @@ fn a_pod_waits_until_cards_are_cut_up() {
         };
         assert_eq!(alone, ("starting".to_owned(), vec![format!("cutting: its GPUs {reason}")]));
     }
+    let amd = cutting("pending").change(|node| {
+        for list in ["capacity", "allocatable"] {
+            node["status"][list]["amd.com/gpu"] = json!("2");
+        }
+    });
+    let other = view(&amd, NO_VOLUMES);
+    let patch = patched(&other, json!({"gpu-kind": "amd-gpu"}));
+    assert!(patch.get("node_affinity_required").is_none(), "nobody cuts up the node's other cards");
+    assert_eq!(outcome(&other).0, "now");
     let done = view(&joined([cutting("success"), good()]), NO_VOLUMES);
     assert!(patched(&done, Value::Null).get("node_affinity_required").is_none());
 }

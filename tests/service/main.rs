@@ -26,6 +26,7 @@ mod nvidia_sharing;
 mod offers;
 mod patches;
 mod places;
+mod pools;
 mod preferences;
 mod rooms;
 mod schema;

@@ -128,12 +128,39 @@ fn case_21_a_dot_behind_the_size_is_the_profiles_plus() {
     let cluster = Cluster::default().node_with(
         "a",
         &[("nvidia.com/gpu.product", "NVIDIA-H100-80GB-HBM3"), ("nvidia.com/mig-1g.10gb.me.memory", "9856")],
-        &[("nvidia.com/mig-1g.10gb.me", 1)],
+        &[("nvidia.com/mig-1g.10gb.me", 8)],
     );
-    let kind = only_kind(&cluster).kind;
+    let count = only_kind(&cluster);
+    assert_eq!((count.total, count.free, count.physical), (8, 8, 8), "the media engines of a card go to one slice");
+    let kind = count.kind;
     assert_eq!((kind.mig_profile.as_deref(), kind.memory_mib), (Some("1g.10gb+me"), Some(9856)));
     assert_eq!(kind.id, "nvidia-h100-80gb-hbm3.mig-1g.10gb-me.mixed");
     assert_eq!(kind.display_name(), "NVIDIA H100 10 GB, MIG slice 1g.10gb+me");
+}
+
+#[test]
+fn a_card_holds_fewer_slices_where_their_memory_is_larger() {
+    let single = |product: &str, slices: u32| {
+        only_kind(&Cluster::default().gpu_node("a", &format!("{product}-MIG-{}", "1g.20gb"), 20096, slices)).physical
+    };
+    assert_eq!(single("NVIDIA-H100-80GB-HBM3", 12), 3);
+    let mixed = |memory: &str| {
+        let labels = [("nvidia.com/gpu.product", "NVIDIA-A100-PG509"), ("nvidia.com/gpu.memory", memory)];
+        only_kind(&Cluster::default().node_with("a", &labels, &[("nvidia.com/mig-1g.10gb", 8)])).physical
+    };
+    assert_eq!((mixed("40960"), mixed("81920")), (2, 2));
+    let pro = "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition-MIG-1g.24gb";
+    assert_eq!(only_kind(&Cluster::default().gpu_node("a", pro, 24192, 32)).physical, 8);
+}
+
+#[test]
+fn pods_on_slices_that_a_node_no_longer_has_are_told() {
+    let cluster = sliced("a", 0).pod_with("x/y", "a", "nvidia.com/mig-2g.10gb", 1).pod_with("x/z", "a", SLICE, 1);
+    let snapshot = cluster.snapshot();
+    let node = &snapshot.nodes[0];
+    assert_eq!(node.reasons, ["its pods still use 1 nvidia.com/mig-2g.10gb, which it no longer has"]);
+    assert!(node.usable());
+    assert!(snapshot.kinds.iter().all(|count| !count.kind.id.contains("2g")), "nobody can have one");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! Where a pod can go and where it can't: architectures, other clusters' nodes, volumes with a zone, pools that can grow,
-//! placeholders that give way.
+//! Where a pod can go and where it can't: architectures, other clusters' nodes, placeholders that give way.
 
 use berth::domain::base::Base;
 use berth::http::View;
@@ -7,7 +6,7 @@ use berth::http::hub::{list_profiles, patch};
 use berth::profiles::User;
 use serde_json::{Value, json};
 
-use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
+use crate::cluster::{A100, Cluster, GPU, T4, catalogue};
 
 const GPU_PROFILE: &str = "profiles: [{slug: gpu, title: GPU, image: ml-cpu, gpu: {counts: [1, 2]}}]\n";
 
@@ -19,7 +18,7 @@ pub fn ada() -> User {
     User { name: "ada".into(), ..User::default() }
 }
 
-fn offer(view: &View) -> Value {
+pub fn offer(view: &View) -> Value {
     let list = list_profiles(view, "", &ada(), "", &Base::default()).expect("a list");
     serde_json::to_value(&list.profiles[0]).expect("JSON")
 }
@@ -123,79 +122,6 @@ fn the_node_of_another_cluster_is_known_by_its_taint_alone() {
     assert_eq!(shown.kinds[0].total, 5);
 }
 
-fn expandable(more: &str) -> String {
-    format!(
-        "volumes: []\nexpandable: [{{kind: nvidia-l4, memory: 24Gi, gpusPerNode: 1, maxNodes: 2, labels: {{pool: gpu}}{more}}}]\n"
-    )
-}
-
-#[test]
-fn case_32_a_pool_that_can_grow_is_starting_and_not_never() {
-    let view = view(&Cluster::default().node("cpu-1"), &expandable(""));
-    let expected = "no such node runs now, and the cluster can start one (up to 2)".to_owned();
-    assert_eq!(outcome(&view), ("starting".to_owned(), vec![expected]));
-    assert_eq!(offer(&view)["berth"]["free"], 0);
-    let patch = patched(&view, Value::Null);
-    assert_eq!(patch["extra_resource_limits"][GPU], "1");
-    let toleration = json!([{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]);
-    assert_eq!(patch["tolerations"], toleration, "the taint that such nodes usually come with");
-    assert!(patch.get("node_affinity_required").is_none());
-}
-
-#[test]
-fn a_pool_that_is_not_there_yet_is_chosen_by_its_own_labels() {
-    let view = view(&mixed(), &expandable(""));
-    let terms = patched(&view, json!({"gpu-kind": "nvidia-l4"}))["node_affinity_required"].clone();
-    assert_eq!(terms, json!([{"matchExpressions": [{"key": "pool", "operator": "In", "values": ["gpu"]}]}]));
-}
-
-#[test]
-fn a_pool_grows_no_further_than_it_may_and_no_larger_than_its_nodes() {
-    let closed = |cluster: Cluster, name: &str| {
-        let taint = json!([{"key": "team", "effect": "NoSchedule"}]);
-        cluster.gpu_node(name, "NVIDIA-L4", 23034, 1).change(label("pool", "gpu")).change(|node| node["spec"]["taints"] = taint)
-    };
-    let one = closed(Cluster::default(), "a");
-    assert_eq!(outcome(&view(&one, &expandable(""))).0, "starting", "one more may come");
-    assert_eq!(outcome(&view(&closed(one, "b"), &expandable(""))).0, "never");
-    let two = view(&Cluster::default().node("a"), &expandable(""));
-    let error = patch(&two, "", &ada(), &Base::default(), &json!({"gpus": "2"})).expect_err("a refusal");
-    assert_eq!(error.reason, "never-fits");
-    let base = Base { node_selector: [("zone".to_owned(), "a".to_owned())].into(), ..Base::default() };
-    let refused = patch(&two, "", &ada(), &base, &Value::Null).expect_err("a refusal");
-    assert_eq!(refused.reason, "never-fits", "the hub's own selector is nothing that the pool's nodes have");
-}
-
-#[test]
-fn a_node_of_a_full_pool_whose_driver_loads_is_starting() {
-    let one = expandable("").replace("maxNodes: 2", "maxNodes: 1");
-    let loading = view(&Cluster::default().node("l4-1").change(label("pool", "gpu")), &one);
-    let expected = "a node with such GPUs has started, and its driver is loading".to_owned();
-    assert_eq!(outcome(&loading), ("starting".to_owned(), vec![expected]));
-}
-
-#[test]
-fn a_node_that_goes_away_makes_room_in_its_pool_for_another() {
-    let one = expandable("").replace("maxNodes: 2", "maxNodes: 1");
-    let node = || Cluster::default().gpu_node("l4-1", "NVIDIA-L4", 23034, 1).change(label("pool", "gpu"));
-    let tainted = |key: &str| {
-        let key = key.to_owned();
-        node().change(|node| node["spec"]["taints"] = json!([{"key": key, "effect": "NoSchedule"}]))
-    };
-    let leaving = node().change(|node| node["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
-    let next = vec!["no such node runs now, and the cluster can start one (up to 1)".to_owned()];
-    for cluster in [
-        leaving,
-        tainted("ToBeDeletedByClusterAutoscaler"),
-        tainted("karpenter.sh/disrupted"),
-        tainted("karpenter.sh/disruption"),
-    ] {
-        assert_eq!(outcome(&view(&cluster, &one)), ("starting".to_owned(), next.clone()));
-    }
-    assert_eq!(outcome(&view(&tainted("team"), &one)).0, "never", "this one stays, and nobody may go there");
-    assert_eq!(outcome(&view(&tainted("ToBeDeletedByClusterAutoscaler"), NO_VOLUMES)).0, "never", "none comes after it");
-}
-
 #[test]
 fn a_taint_that_a_node_has_only_while_it_starts_is_starting() {
     for (key, expected) in [
@@ -239,18 +165,6 @@ fn a_node_whose_driver_loads_serves_no_more_than_its_labels_promise() {
     // A plain label of AMD's tells no number.
     let unknown = Cluster::default().node("new").change(label("amd.com/gpu.product-name", "Instinct_MI300X"));
     assert!(asked(&unknown, "8").is_ok());
-}
-
-#[test]
-fn what_every_new_node_has_is_known_of_a_pool_that_is_not_there_yet() {
-    let base = |selector: Value| serde_json::from_value::<Base>(json!({"node_selector": selector})).expect("a base");
-    let view = view(&Cluster::default().node("a"), &expandable(""));
-    for (selector, fits) in [
-        (json!({"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "pool": "gpu"}), true),
-        (json!({"kubernetes.io/os": "windows"}), false),
-    ] {
-        assert_eq!(patch(&view, "", &ada(), &base(selector.clone()), &Value::Null).is_ok(), fits, "{selector}");
-    }
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, GPU, mixed};
+use crate::cluster::{Cluster, GPU, catalogue, mixed};
 use crate::counts::only_kind;
 use crate::offers::{GPU_PROFILE, by_slug, offers};
 use crate::patches::patched;
+use crate::places::{NO_VOLUMES, outcome, view};
 
 const AMD: &str = "amd.com/gpu";
 const MI300X: &str = "Instinct_MI300X";
@@ -119,10 +120,57 @@ fn an_amd_node_without_its_plugin_starts() {
     };
     let product = ("amd.com/gpu.product-name", MI300X);
     assert_eq!(pools(&[product]), [("amd-instinct-mi300x".to_owned(), true, 0)]);
-    assert!(
-        pools(&[product, ("amd.com/gpu.compute-memory-partition", "cpx_nps4")]).is_empty(),
-        "its resource has some other name"
-    );
+    let whole = [product, ("amd.com/compute-memory-partition", "spx_nps1")];
+    assert_eq!(pools(&whole), [("amd-instinct-mi300x".to_owned(), true, 0)], "its cards are not parted");
+    let parted = pools(&[product, (PARTITION, "cpx_nps4")]);
+    assert_eq!(parted, [("amd-instinct-mi300x.cpx-nps4".to_owned(), true, 0)], "as the plugin calls them unless told otherwise");
+    let named = Cluster::default().node_with("a", &[product, (PARTITION, "cpx_nps4")], &[("amd.com/cpx_nps4", 8)]);
+    assert_eq!(only_kind(&named).kind.id, "amd-instinct-mi300x.cpx-nps4.mixed", "nothing else is awaited");
+}
+
+#[test]
+fn an_intel_or_gaudi_node_without_its_plugin_starts() {
+    let flex = ("gpu.intel.com/product", "Flex_170");
+    let count = ("gpu.intel.com/device.count", "2");
+    let gaudi = ("k8s.amazonaws.com/accelerator", "habana-gaudi");
+    for (labels, ids, availability) in [
+        (vec![flex, count], vec!["intel-flex-170"], "starting"),
+        (vec![("gpu.intel.com/family", "Max_Series")], vec!["intel-max-series"], "starting"),
+        (vec![gaudi], vec!["habana-gaudi"], "starting"),
+        // A processor's own graphics have these too.
+        (
+            vec![("intel.feature.node.kubernetes.io/gpu", "true"), ("gpu.intel.com/device-id.0300-a780.count", "1")],
+            vec![],
+            "never",
+        ),
+    ] {
+        let cluster = Cluster::default().node_with("a", &labels, &[]);
+        let snapshot = cluster.snapshot();
+        let found: Vec<_> = snapshot.kinds.iter().map(|count| (count.kind.id.as_str(), count.total)).collect();
+        let expected: Vec<_> = ids.into_iter().map(|id| (id, 0)).collect();
+        assert_eq!(found, expected, "{labels:?}");
+        assert_eq!(outcome(&view(&cluster, NO_VOLUMES)).0, availability, "{labels:?}");
+    }
+    let xe = Cluster::default().node_with("a", &[flex, count], &[("gpu.intel.com/xe", 2)]);
+    assert_eq!(only_kind(&xe).kind.id, "intel-flex-170.xe", "the other driver is not awaited");
+    let goya = Cluster::default().node_with("a", &[gaudi], &[("habana.ai/goya", 2)]);
+    assert_eq!(only_kind(&goya).total, 2);
+    let eight = Cluster::default().node_with("a", &[flex, count], &[]);
+    let config = "profiles: [{slug: gpu, title: G, image: ml-gpu, gpu: {counts: [8]}}]\nvolumes: []";
+    assert_eq!(outcome(&eight.view(&catalogue(config))).0, "never", "two will come");
+}
+
+#[test]
+fn a_kind_without_labels_is_confined_by_its_resource_alone_where_there_is_no_other() {
+    let gaudi = |name: &str| Cluster::default().node_with(name, &[], &[("habana.ai/gaudi", 8)]);
+    let two = Cluster { items: [gaudi("a").items, gaudi("b").items].concat() };
+    let patch = patched(&two, GPU_PROFILE, json!({"profile": "gpu", "gpu-kind": "habana-gaudi"}));
+    assert_eq!(patch["extra_resource_limits"]["habana.ai/gaudi"], "1");
+    assert!(patch.get("node_affinity_required").is_none(), "a node that is yet to come will do as well");
+    let other = Cluster::default().node_with("c", &[("accelerator", "gaudi3")], &[("habana.ai/gaudi", 8)]);
+    let three = Cluster { items: [two.items, other.items].concat() };
+    let patch = patched(&three, GPU_PROFILE, json!({"profile": "gpu", "gpu-kind": "habana-gaudi"}));
+    assert_eq!(patch["node_affinity_required"].as_array().map(Vec::len), Some(2), "by name, to tell them from the other");
 }
 
 #[test]

@@ -277,3 +277,41 @@ fn the_first_profile_that_is_not_per_node_is_the_default_if_none_says_so() {
     let defaults: Vec<bool> = parsed(text).profiles.iter().map(|profile| profile.default).collect();
     assert_eq!(defaults, [false, true, false]);
 }
+
+#[test]
+fn the_kind_of_a_pool_at_zero_is_read_out_of_its_id() {
+    for (id, resource, memory, name, sharing) in [
+        ("nvidia-l4", "nvidia.com/gpu", "24Gi", "nvidia l4 24 GB", Sharing::Exclusive),
+        ("nvidia-g5.xlarge", "nvidia.com/gpu", "24Gi", "nvidia g5.xlarge 24 GB", Sharing::Exclusive),
+        ("tesla-t4.shared-4", "nvidia.com/gpu", "16Gi", "tesla t4 16 GB, shared by 4", Sharing::TimeSliced),
+        ("tesla-t4.mps-4.renamed", "nvidia.com/gpu.shared", "4Gi", "tesla t4 4 GB, shared by 4 (MPS)", Sharing::Mps),
+        (
+            "nvidia-a100-sxm4-40gb.mig-1g.5gb.mixed",
+            "nvidia.com/mig-1g.5gb",
+            "5Gi",
+            "nvidia a100 5 GB, MIG slice 1g.5gb",
+            Sharing::Mig,
+        ),
+        (
+            "nvidia-a100-sxm4-40gb.mig-1g.10gb-me.mixed.shared-2.renamed",
+            "nvidia.com/mig-1g.10gb.me.shared",
+            "10Gi",
+            "nvidia a100 10 GB, MIG slice 1g.10gb+me, shared by 2",
+            Sharing::TimeSliced,
+        ),
+        (
+            "amd-instinct-mi300x.cpx-nps4.mixed",
+            "amd.com/cpx_nps4",
+            "24Gi",
+            "amd instinct mi300x 24 GB, partition CPX/NPS4",
+            Sharing::Mig,
+        ),
+        ("amd-instinct-mi300x.spx-nps1.mixed", "amd.com/spx_nps1", "192Gi", "amd instinct mi300x 192 GB", Sharing::Exclusive),
+        ("intel-max-1550.xe", "gpu.intel.com/xe", "128Gi", "intel max 1550 128 GB", Sharing::Exclusive),
+    ] {
+        let pool =
+            format!("{{kind: {id}, resource: {resource}, memory: {memory}, gpusPerNode: 1, maxNodes: 1, labels: {{a: b}}}}");
+        let kind = parsed(&format!("expandable: [{pool}]\n{PROFILES}")).expandable[0].kind.clone();
+        assert_eq!((kind.id.as_str(), kind.display_name().as_str(), kind.sharing), (id, name, sharing));
+    }
+}

@@ -108,11 +108,86 @@ fn capacity_that_may_come_back_is_starting() {
                 n.allocatable.other.clear();
                 n.pools.iter_mut().for_each(|p| (p.capacity, p.allocatable, p.starting) = (0, 0, true));
             },
-            "gpu-a: the node's GPU driver or device plugin is loading",
+            "gpu-a: the node's GPU driver or device plugin is loading or broken",
+        ),
+        (
+            |n| {
+                n.allocatable.other.clear();
+                n.pools.iter_mut().for_each(|p| (p.allocatable, p.promised) = (0, Some(8)));
+            },
+            "gpu-a: none of its 4 GPUs is healthy, or their device plugin restarts",
         ),
     ] {
         assert_eq!(broken(change), (Availability::Starting, vec![reason.to_owned()]));
     }
+}
+
+#[test]
+fn what_gpus_may_come_to_a_node_does_not_matter_where_it_will_never_do() {
+    let loading = |n: &mut NodeFacts| {
+        n.allocatable.other.clear();
+        n.pools.iter_mut().for_each(|p| (p.capacity, p.allocatable, p.starting) = (0, 0, true));
+    };
+    let sick = |n: &mut NodeFacts| {
+        n.allocatable.other.insert(GPU.into(), 3);
+        n.pools.iter_mut().for_each(|p| p.allocatable = 3);
+    };
+    let small = |n: &mut NodeFacts| n.allocatable.cpu = 500;
+    let closed = |n: &mut NodeFacts| {
+        n.ready = false;
+        n.taints = vec![Taint { key: "dedicated".into(), value: Some("team-b".into()), effect: "NoSchedule".into() }];
+    };
+    for gpus in [loading as fn(&mut NodeFacts), sick] {
+        for (rest, reason) in [
+            (small as fn(&mut NodeFacts), "no node is large enough for 1 CPU"),
+            (closed, "gpu-a: the taint dedicated:NoSchedule is not tolerated"),
+        ] {
+            let mut facts = node("gpu-a", 4);
+            gpus(&mut facts);
+            rest(&mut facts);
+            assert_eq!(outcome(&[state(facts, 0, 0)], &pod(1, 4)), (Availability::Never, vec![reason.to_owned()]));
+        }
+    }
+}
+
+#[test]
+fn a_request_for_more_than_is_built_in_is_never_whatever_the_labels_promise() {
+    let mut facts = node("gpu-a", 4);
+    facts.allocatable.other.clear();
+    facts.pools.iter_mut().for_each(|p| (p.allocatable, p.promised) = (0, Some(8)));
+    let nodes = [state(facts, 0, 0)];
+    assert_eq!(outcome(&nodes, &pod(1, 4)).0, Availability::Starting);
+    assert_eq!(outcome(&nodes, &pod(1, 8)), (Availability::Never, vec!["no node has 8 of them".to_owned()]));
+}
+
+#[test]
+fn what_is_true_of_all_nodes_is_told_before_what_is_of_one() {
+    let taint = Taint { key: "team".into(), value: None, effect: "NoSchedule".into() };
+    let mut nodes: Vec<_> = ["gke-1", "gke-2", "gke-3", "gke-4", "gke-5"]
+        .iter()
+        .map(|name| state(NodeFacts { taints: vec![taint.clone()], ..node(name, 8) }, 0, 0))
+        .collect();
+    nodes.push(state(node("small", 4), 0, 0));
+    let (availability, reasons) = outcome(&nodes, &pod(1, 8));
+    assert_eq!((availability, reasons[0].as_str()), (Availability::Never, "no node has 8 of them"));
+    assert_eq!((reasons.len(), reasons[4].as_str()), (5, "and 2 more"));
+    let mut nodes: Vec<_> = ["a", "b", "c", "d"].iter().map(|name| state(node(name, 2), 16, 1)).collect();
+    nodes.push(state(node("full", 2), 1, 2));
+    let (availability, reasons) = outcome(&nodes, &pod(1, 1));
+    assert_eq!((availability, reasons[0].as_str()), (Availability::Busy, "none is free on a node with room for the rest"));
+}
+
+#[test]
+fn only_gpus_that_can_be_cut_up_wait_until_that_is_done() {
+    let mut facts = node("gpu-a", 1);
+    facts.reconfiguring = Some("pending".into());
+    facts.allocatable.other.insert("amd.com/gpu".into(), 2);
+    let nodes = [state(facts, 0, 0)];
+    assert_eq!(outcome(&nodes, &pod(1, 1)).0, Availability::Starting);
+    let mut amd = pod(1, 0);
+    amd.requests.other.insert("amd.com/gpu".into(), 2);
+    amd.gpu = Some("amd.com/gpu".into());
+    assert_eq!(outcome(&nodes, &amd).0, Availability::Now);
 }
 
 #[test]
