@@ -113,7 +113,7 @@ fn of_very_many_nodes_each_kind_lists_those_that_can_be_chosen() {
     let kinds = &names(&choices[A100_ID]["nodes"]) | &names(&choices["tesla-t4"]["nodes"]);
     assert_eq!(kinds, any);
     assert!(any.contains("b-149") && any.contains("t4") && !any.contains("a-149"));
-    assert_eq!(self::block(&mixed(), PER_NODE)["choices"]["any"].get("moreNodes"), None);
+    assert_eq!(block(&mixed(), PER_NODE)["choices"]["any"].get("moreNodes"), None);
 }
 
 #[test]
