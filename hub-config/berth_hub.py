@@ -45,6 +45,7 @@ TOTAL_SECONDS = 3.0
 RETRY_SECONDS = 0.2  # a Berth that restarts refuses connections for a moment, and a second replica may answer
 MOST_SENT_BYTES = 256 * 1024
 MOST_READ_BYTES = 2 * 1024 * 1024  # decoding more would hold up the hub's only loop
+LONGEST_NAME = 500
 SHOWN = ("slug", "display_name")
 HIDING = ("options_form", "profile_form_template")
 TEMPLATE_PATHS = "additional_profile_form_template_paths"
@@ -111,7 +112,8 @@ class _Berth:
         if accepted and pending == spawner.pending:  # no longer pending: that spawn ended before KubeSpawner asked
             return [accepted]
         try:
-            answer = await self._ask("profile-list", await _with_group_overrides(spawner))
+            preview = await _with_group_overrides(spawner)
+            answer = await self._ask("profile-list", preview, last=_last(spawner.user_options))
             match answer.get("profiles"):
                 case [_, *_] as profiles if all(map(_is_profile, profiles)):
                     self._remember(_fallback_of(answer.get("fallback"), profiles))
@@ -123,8 +125,9 @@ class _Berth:
                 raise _refusal(503, UNAVAILABLE) from down
             return _with_form(_with_note([copy.deepcopy(self._fallback["profile"])], ONLY_FALLBACK))
         if answer.get("stale"):
-            profiles = _with_note(profiles, STALE.format(age=_age(answer.get("observedAt"))))
-        return _with_form(profiles)
+            age = _age(answer.get("observedAt"))
+            profiles = _with_note(profiles, STALE.format(age=_ago(age)), ageSeconds=age)
+        return _with_form(_with_what_the_hub_knows(profiles, preview, answer.get("last")))
 
     async def pre_spawn_hook(self, spawner: KubeSpawner) -> None:
         _restore(spawner)
@@ -256,12 +259,30 @@ def _fallback_of(fallback: Any, profiles: list[dict[str, Any]]) -> dict[str, Any
     raise _Down("its fallback is no profile with a patch")
 
 
-def _with_note(profiles: list[dict[str, Any]], note: str) -> list[dict[str, Any]]:
+def _with_note(profiles: list[dict[str, Any]], note: str, **more: Any) -> list[dict[str, Any]]:
     """The note for our form, and in the description for the stock form, which renders that as HTML."""
     for profile in profiles:
         profile["description"] = f"{profile.get('description') or ''} <em>{html.escape(note)}</em>".strip()
-        profile["berth"] = {**profile.get("berth", {}), "note": note}
+        profile["berth"] = {**profile.get("berth", {}), "note": note, **more}
     return profiles
+
+
+def _with_what_the_hub_knows(profiles: list[dict[str, Any]], spawner: Any, last: Any) -> list[dict[str, Any]]:
+    """How long the hub lets a server start where the profile says nothing, and where the last choice is found now."""
+    longest = getattr(spawner, "_berth_base", {}).get("start_timeout", spawner.start_timeout)
+    for profile in profiles:
+        berth = profile.get("berth", {})
+        if berth.get("waits") and berth.get("waitUpToSeconds") is None and longest > 0:
+            profile["berth"] = {**berth, "waitUpToSeconds": longest}
+    if isinstance(last, dict):
+        profiles[0]["berth"] = {**profiles[0].get("berth", {}), "last": last}
+    return profiles
+
+
+def _last(options: Any) -> dict[str, str]:
+    """What the server was last started with, as far as it names a place on the form. It is any user's own text."""
+    told = {name: options.get(name) for name in ("profile", "node")} if isinstance(options, dict) else {}
+    return {name: value for name, value in told.items() if isinstance(value, str) and len(value) <= LONGEST_NAME}
 
 
 def _with_form(profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -280,10 +301,15 @@ def _compiled(source: str) -> Template:
     return environment.from_string(source)
 
 
-def _age(observed_at: object) -> str:
+def _age(observed_at: object) -> float | None:
     try:
-        seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(str(observed_at))).total_seconds()
+        return max(0.0, (datetime.now(timezone.utc) - datetime.fromisoformat(str(observed_at))).total_seconds())
     except (TypeError, ValueError):
+        return None
+
+
+def _ago(seconds: float | None) -> str:
+    if seconds is None:
         return "an unknown time"
     return f"{seconds:.0f} seconds ago" if seconds < 120 else f"{seconds / 60:.0f} minutes ago"
 

@@ -4,6 +4,7 @@ pub mod choices;
 pub mod claims;
 pub mod hidden;
 mod keep_off;
+pub mod last;
 pub mod limits;
 pub mod offer;
 pub mod plan;

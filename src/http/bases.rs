@@ -1,6 +1,7 @@
 //! What the hub's configuration asked of each server's pod when it last asked for that form. An open form asks for newer
 //! numbers without the hub, and must be told of the same pod; a base holds what is the user's own, such as the home's claim,
-//! so nobody is judged by somebody else's.
+//! so nobody is judged by somebody else's. Another replica, or this one before it was restarted, may be the one that was told:
+//! an answer says where the base is not known.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl Bases {
         self.0.insert(owner, Arc::new(base));
     }
 
-    /// Whether the hub has asked for the form of this server.
+    /// Whether the hub has asked for the form of this server, of this process.
     pub fn knows(&self, owner: &Owner) -> bool {
         self.0.contains_key(owner)
     }

@@ -12,6 +12,7 @@ use super::{Service, View, json, openapi};
 use crate::domain::base::Base;
 use crate::profiles::User;
 use crate::profiles::hidden::{Hidden, hidden};
+use crate::profiles::last::{Last, Saved, last};
 use crate::profiles::offer::{Context, Offer, offers};
 use crate::profiles::refusal::Refusal;
 use crate::spawn::{self, SpawnAnswer};
@@ -26,6 +27,9 @@ pub struct ProfileListCall {
     server: String,
     #[serde(default)]
     base: Base,
+    /// What the server was last started with.
+    #[serde(default)]
+    last: Saved,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +61,12 @@ impl ProfileList {
         self.hidden = Some(hidden(&view.context("", ""), user));
         self
     }
+
+    /// Judged without what the hub's configuration asks of this server's pod.
+    pub fn without_hub_settings(mut self) -> Self {
+        self.profiles.iter_mut().for_each(|offer| offer.berth.hub_settings_known = false);
+        self
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +74,9 @@ struct HubProfileList {
     #[serde(flatten)]
     list: ProfileList,
     fallback: Option<Fallback>,
+    /// Where the last choice is found now, if not under its own slug.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<Last>,
 }
 
 /// What the hook serves while Berth is away.
@@ -104,8 +117,9 @@ pub async fn profile_list(
     let view = service.view_of(&owner);
     let list = list_profiles(&view, &service.prefix, &call.user, &call.server, &call.base)?;
     let fallback = fallback(&view, &list);
+    let last = last(&call.last, &view.context("", &call.server), &call.user, &list.profiles);
     service.bases.keep(owner, call.base);
-    Ok(json(&HubProfileList { list, fallback }))
+    Ok(json(&HubProfileList { list, fallback, last }))
 }
 
 /// The patch for what a user chose

@@ -81,6 +81,14 @@ pub struct ProfileListCall {
     #[schema(required = false)]
     server: String,
     base: Option<Base>,
+    /// What the server was last started with
+    last: Option<Saved>,
+}
+
+#[derive(ToSchema)]
+pub struct Saved {
+    profile: Option<String>,
+    node: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -119,6 +127,16 @@ pub struct HubProfileList {
     #[serde(flatten)]
     list: ProfileList,
     fallback: Option<Fallback>,
+    /// Absent where the last choice is on the list as it is, or is gone for good
+    last: Option<Last>,
+}
+
+/// Where the last choice is found now, or why it is not on the list for the moment
+#[derive(ToSchema)]
+pub struct Last {
+    profile: Option<String>,
+    node: Option<String>,
+    reason: Option<String>,
 }
 
 /// The default profile and its patch, for the time while Berth is away
@@ -171,6 +189,10 @@ pub struct Details {
     wait_up_to_seconds: Option<u64>,
     /// What each kind, and `any`, would come to now; empty without a GPU
     choices: BTreeMap<String, KindState>,
+    /// Options that are not asked, since one choice is left, with that choice
+    fixed: BTreeMap<String, String>,
+    /// Whether it is judged by what the hub's configuration asks of this server's pod; where not, only numbers are good
+    hub_settings_known: bool,
     /// RFC 3339
     observed_at: String,
     stale: bool,
@@ -192,6 +214,9 @@ pub struct KindState {
     /// By name, where a node can be chosen
     #[schema(required = false)]
     nodes: BTreeMap<String, NodeChoice>,
+    /// Whether there are more nodes than are listed
+    #[schema(rename = "moreNodes", required = false)]
+    more_nodes: bool,
 }
 
 #[derive(ToSchema)]

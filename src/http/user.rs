@@ -1,18 +1,20 @@
 //! Routes for people and their programs: offers, as JSON or as a page, and the inventory as JSON.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, Responder, web};
 use maud::html;
 use serde_json::{Map, Value};
 
 use super::auth::admit_user;
 use super::explain::dry_run;
-use super::hub::list_profiles;
-use super::login::{show, wants_page};
+use super::hub::{ProfileList, list_profiles};
+use super::login::{SESSION, show, wants_page};
 use super::pages::offers::{self, Asked};
 use super::pages::{Page, hub_of};
 use super::problem::Problem;
-use super::{Service, json, openapi};
+use super::session::Cookies;
+use super::{Access, Service, json, openapi};
 use crate::domain::report::GpuReport;
 use crate::profiles::User;
 use crate::profiles::hidden::hidden;
@@ -28,6 +30,8 @@ struct Whose {
     server: String,
     /// Groups as the hub has them, if it knows the user.
     from_hub: bool,
+    /// The user of the page that asks; an answer for anyone else would be shown as this one's.
+    page_of: Option<String>,
     /// Options for a dry run, by a page's form: `try.gpus=2`.
     tried: Map<String, Value>,
 }
@@ -35,7 +39,7 @@ struct Whose {
 impl Whose {
     fn read(query: &str) -> Result<Self, Problem> {
         let wrong = |what: String| {
-            let takes = "It takes user, groups, admin, server and from.";
+            let takes = "It takes user, groups, admin, server, from and as.";
             Problem::new(400, "malformed", format!("The query is not understood: {what}. {takes}"))
         };
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(|error| wrong(error.to_string()))?;
@@ -48,6 +52,7 @@ impl Whose {
                     whose.admin = Some(value.parse().map_err(|_| wrong(format!("admin is {value:?}, not true or false")))?)
                 }
                 "server" => whose.server = value,
+                "as" => whose.page_of = Some(value),
                 "from" if ["hub", "typed"].contains(&value.as_str()) => whose.from_hub = value == "hub",
                 "from" => return Err(wrong(format!("from is {value:?}, not hub or typed"))),
                 other => match other.strip_prefix("try.") {
@@ -86,6 +91,7 @@ pub fn split_groups(text: &str) -> Vec<String> {
         ("admin" = Option<bool>, Query, description = "Whether the user is an administrator"),
         ("server" = Option<String>, Query, description = "The name of the server; the default one where it is not said"),
         ("from" = Option<String>, Query, description = "hub: groups as the hub has them, if it knows the user"),
+        ("as" = Option<String>, Query, description = "Who must be asking, or the answer is 401: a page sends its own user"),
     ),
     responses(
         (status = 200, body = openapi::ProfileList),
@@ -100,6 +106,12 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
         Ok(whose) => whose,
         Err(problem) => return Ok(show(&request, &problem, "profiles")),
     };
+    if let (Access::Tokens { hub, .. }, Some(name)) = (&service.access, &whose.page_of)
+        && *name != caller.name
+    {
+        let token = hub.borrow().clone();
+        return Ok(somebody_else(&Cookies::new(&token, &service.prefix, &request), &request));
+    }
     let other = whose.other_user();
     let mut user = match &other {
         None => caller.clone(),
@@ -115,9 +127,11 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     if let Some(person) = known {
         user.groups.clone_from(&person.groups);
     }
-    let view = service.view_of(&(user.name.clone(), whose.server.clone()));
-    let base = service.bases.of(&(user.name.clone(), whose.server.clone()), &view.catalogue.base);
+    let owner = (user.name.clone(), whose.server.clone());
+    let view = service.view_of(&owner);
+    let base = service.bases.of(&owner, &view.catalogue.base);
     let list = list_profiles(&view, &service.prefix, &user, &whose.server, &base);
+    let list = if service.bases.knows(&owner) { list } else { list.map(ProfileList::without_hub_settings) };
     if !as_page {
         let list = list?;
         return Ok(json(&if other.is_some() && caller.admin { list.with_hidden(&view, &user) } else { list }));
@@ -139,6 +153,17 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
         (offers::for_admin(&asked, &offers, &hidden))
     };
     Ok(page.respond(StatusCode::OK, &content))
+}
+
+/// The page is of another user than the log-in: somebody else has logged in to the hub in this browser since one of them
+/// was made. The log-in is ended, so that the next request begins one as whoever is in the hub now.
+fn somebody_else(cookies: &Cookies<'_>, request: &HttpRequest) -> HttpResponse {
+    let detail = "This page is of another user than the one who is logged in now. Reload it.";
+    let mut response = show(request, &Problem::new(401, "other-user", detail), "profiles");
+    if let Ok(removal) = cookies.removal(SESSION).to_string().try_into() {
+        response.headers_mut().append(SET_COOKIE, removal);
+    }
+    response
 }
 
 /// The GPUs of the cluster by kind and by node

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::plan::{Request, allowed_kinds, has_kind};
+use super::plan::{Plan, Request, allowed_kinds, has_kind};
 use super::survey::KindState;
 use crate::catalogue::{Catalogue, GpuRequest, SharedCodeUse};
-use crate::domain::fit::Availability;
+use crate::domain::fit::{Availability, judge};
 use crate::domain::node::NodeState;
 use crate::domain::snapshot::{KindCount, Snapshot};
 
@@ -37,7 +37,7 @@ impl Choice {
     }
 }
 
-/// The options that really are choices: one with a single answer is not asked. `states` is the survey of the request.
+/// The options of a request, of which `states` is the survey. One with a single choice need not be asked.
 pub fn options(
     request: &Request<'_>,
     node_choice: bool,
@@ -47,7 +47,7 @@ pub fn options(
 ) -> Vec<OptionOffer> {
     let mut options = Vec::new();
     let mut offer = |key, label, choices: Vec<Choice>| {
-        if choices.len() > 1 {
+        if !choices.is_empty() {
             options.push(OptionOffer { key, label, choices });
         }
     };
@@ -55,7 +55,7 @@ pub fn options(
         offer("gpu-kind", "GPU", kinds(states));
         offer("gpus", "Number of GPUs", counts(gpu, states));
         if node_choice {
-            offer("node", "Node", nodes(request, gpu, snapshot));
+            offer("node", "Node", nodes(request, gpu, states, snapshot));
         }
     }
     let images = request.profile.images.iter().map(|image| Choice::new(&image.id, &image.reference));
@@ -66,17 +66,18 @@ pub fn options(
             Choice::new("yes", format!("Read-only at {}, on a node that has it", catalogue.shared_code.mount_path)),
         ];
         offer("shared-code", "Shared code", choices);
+    } else {
+        let given = if request.shared_code { "yes" } else { "no" };
+        offer("shared-code", "Shared code", vec![Choice::new(given, given)]);
     }
     options
 }
 
-/// The kinds of the survey, the one that leaves it open first.
+/// The kinds of the survey; of several, the choice that leaves it open is the first.
 fn kinds(states: &BTreeMap<String, KindState>) -> Vec<Choice> {
     let (open, kinds): (Vec<_>, Vec<_>) = states.iter().partition(|(id, _)| *id == ANY_KIND);
-    if kinds.len() < 2 {
-        return Vec::new();
-    }
-    open.into_iter().chain(kinds).map(|(id, kind)| Choice::new(id, &kind.state.text)).collect()
+    let open = open.into_iter().filter(|_| kinds.len() > 1);
+    open.chain(kinds.iter().copied()).map(|(id, kind)| Choice::new(id, &kind.state.text)).collect()
 }
 
 /// Counts that some node could serve and the user may hold. What can never be is not offered.
@@ -88,11 +89,32 @@ fn counts(gpu: &GpuRequest, states: &BTreeMap<String, KindState>) -> Vec<Choice>
     gpu.counts.iter().filter_map(choice).collect()
 }
 
-fn nodes(request: &Request<'_>, gpu: &GpuRequest, snapshot: &Snapshot) -> Vec<Choice> {
-    let choice = |(node, free, total): (&Arc<NodeState>, u64, u64)| {
+/// In the order of [`ranked_nodes`].
+fn nodes(request: &Request<'_>, gpu: &GpuRequest, states: &BTreeMap<String, KindState>, snapshot: &Snapshot) -> Vec<Choice> {
+    let choice = |(node, free, total): &(&Arc<NodeState>, u64, u64)| {
         Choice::new(node.name(), format!("{}, {free} of {total} free", node.name()))
     };
-    gpu_nodes(request, gpu, snapshot).into_iter().take(MOST_NODES).map(choice).collect()
+    let listed = states.get(ANY_KIND).map(|any| &any.nodes);
+    let soonest = |(node, ..): &(&Arc<NodeState>, u64, u64)| {
+        listed.and_then(|nodes| nodes.get(node.name())).map_or(Availability::Unknown, |node| node.state.availability)
+    };
+    let mut nodes = gpu_nodes(request, gpu, snapshot);
+    nodes.sort_by_key(soonest);
+    nodes.iter().take(MOST_NODES).map(choice).collect()
+}
+
+/// Usable nodes that a request could be pinned to, the default first: where its plans would start it first, then the
+/// freest.
+pub fn ranked_nodes<'a>(
+    request: &Request<'_>,
+    gpu: &GpuRequest,
+    plans: &[&Plan<'_>],
+    snapshot: &'a Snapshot,
+) -> Vec<&'a Arc<NodeState>> {
+    let soonest = |node: &Arc<NodeState>| plans.iter().map(|plan| judge(node, &plan.shape).availability).min();
+    let mut nodes: Vec<&Arc<NodeState>> = gpu_nodes(request, gpu, snapshot).into_iter().map(|(node, ..)| node).collect();
+    nodes.sort_by_cached_key(|node| soonest(node).unwrap_or(Availability::Never));
+    nodes
 }
 
 /// Usable nodes with a kind that the request allows, the freest first, with what is free and there in all.

@@ -55,6 +55,11 @@ pub struct Details {
     pub wait_up_to_seconds: Option<u64>,
     /// By kind and for `any`; empty without a GPU.
     pub choices: BTreeMap<String, KindState>,
+    /// Options that are not asked, since one choice is left, with that choice.
+    pub fixed: BTreeMap<&'static str, String>,
+    /// Whether it is judged by what the hub's configuration asks of this server's pod. Where that is not known, only
+    /// numbers are good.
+    pub hub_settings_known: bool,
     /// The moment of these numbers, RFC 3339, and whether the source is lost since.
     pub observed_at: String,
     pub stale: bool,
@@ -175,6 +180,7 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
     let mut kinds = Vec::new();
     let mut profile_options = Map::new();
     let mut choices = BTreeMap::new();
+    let mut fixed = BTreeMap::new();
     let mut refused = false;
     if let Some(snapshot) = context.snapshot {
         asked.gpus = default_count(&asked, allowance, snapshot, base, context.catalogue);
@@ -189,7 +195,14 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
         }
         kinds = kind_details(&asked, snapshot);
         choices = survey(&asked, node_choice, allowance, snapshot, base, context.catalogue);
-        profile_options = option_map(options(&asked, node_choice, &choices, snapshot, context.catalogue));
+        let (asked, given): (Vec<_>, Vec<_>) = options(&asked, node_choice, &choices, snapshot, context.catalogue)
+            .into_iter()
+            .partition(|option| option.choices.len() > 1);
+        profile_options = option_map(asked);
+        fixed = given.into_iter().filter_map(|option| Some((option.key, option.choices.into_iter().next()?.id))).collect();
+        if let Some(node) = request.node.filter(|_| !node_choice) {
+            fixed.insert("node", node.to_owned());
+        }
     }
     let (free, total) = kinds
         .iter()
@@ -207,6 +220,8 @@ fn offer(context: &Context<'_>, request: Request<'_>, node_choice: bool, allowan
         waits: profile.when_full == WhenFull::Wait,
         wait_up_to_seconds: profile.wait_up_to.map(|longest| longest.as_secs()),
         choices,
+        fixed,
+        hub_settings_known: true,
         observed_at: context.freshness.observed_at.clone(),
         stale: context.freshness.stale,
         prefix: context.prefix.to_owned(),

@@ -63,7 +63,8 @@ pub fn resolve<'a>(slug: &str, catalogue: &'a Catalogue, snapshot: Option<&Snaps
 /// What a retired profile per node became: the same node of its heir, or the heir itself if that is for no one node.
 fn heir<'a>(slug: &str, catalogue: &'a Catalogue, snapshot: Option<&Snapshot>) -> Option<Resolved<'a>> {
     let nodes = snapshot.map(|snapshot| snapshot.nodes.as_slice()).unwrap_or_default();
-    catalogue.redirects.iter().find_map(|(old, new)| {
+    // From the last: of two retired profiles of which one's name begins with the other's, the longer one is meant.
+    catalogue.redirects.iter().rev().find_map(|(old, new)| {
         slug.strip_prefix(old.as_str())?.strip_prefix('-')?;
         let profile = catalogue.profiles.iter().find(|profile| profile.slug == *new)?;
         if profile.per_node.is_none() {

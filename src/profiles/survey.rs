@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::choices::{ANY_KIND, MOST_NODES, gpu_nodes, kind_numbers, numbers};
+use super::choices::{ANY_KIND, MOST_NODES, kind_numbers, numbers, ranked_nodes};
 use super::limits::Allowance;
 use super::plan::{Plan, Request, allowed_kinds, has_kind, plans};
-use crate::catalogue::{Catalogue, Profile, WhenFull};
+use crate::catalogue::{Catalogue, GpuRequest, Profile, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::{Assessment, Availability};
 use crate::domain::node::NodeState;
@@ -54,9 +54,12 @@ pub struct KindState {
     pub ahead: u64,
     /// By the count as a word, as the form sends it.
     pub counts: BTreeMap<String, State>,
-    /// Where the user may choose one.
+    /// Where the user may choose one, those included that cannot be used for the moment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<String, NodeChoice>,
+    /// Whether there are more nodes than are listed.
+    #[serde(rename = "moreNodes", skip_serializing_if = "std::ops::Not::not")]
+    pub more_nodes: bool,
 }
 
 /// A count, planned for every resource that can serve it.
@@ -142,6 +145,10 @@ pub fn survey(
     let over = allowance.and_then(|allowance| Some((allowance, allowance.delays(request.gpus)?)));
     let at_first: Vec<&Planned<'_>> = planned.iter().filter(|each| each.count == request.gpus).collect();
 
+    // The same nodes for each kind, or a form would take those that are left out for nodes without the kind.
+    let best: Vec<&Plan<'_>> = at_first.iter().flat_map(|each| &each.plans).collect();
+    let (listed, more_nodes) = if node_choice { listed_nodes(request, gpu, &best, snapshot) } else { (Vec::new(), false) };
+
     let mut states = BTreeMap::new();
     let (mut all_free, mut all) = (0_u64, 0_u64);
     for kind in allowed_kinds(gpu, request, snapshot) {
@@ -158,7 +165,8 @@ pub fn survey(
         let mut state = kind_state(text, counts, snapshot.ahead(&is_it));
         if node_choice {
             let plans: Vec<&Plan<'_>> = at_first.iter().filter_map(|each| each.plan_of(kind)).collect();
-            state.nodes = node_states(request.profile, &nodes, &plans, over, &is_it);
+            let nodes = listed.iter().copied().filter(|node| has_kind(node, &kind.kind.id));
+            state.nodes = node_states(request.profile, nodes, &plans, over, &is_it);
         }
         states.insert(kind.kind.id.clone(), state);
     }
@@ -166,9 +174,8 @@ pub fn survey(
     let counts = planned.iter().map(|each| (each.count, each.any())).collect();
     let mut any = kind_state(format!("Any, {all_free} of {all} free"), counts, snapshot.ahead(&wanted));
     if node_choice {
-        let nodes: Vec<Arc<NodeState>> = gpu_nodes(request, gpu, snapshot).into_iter().map(|(node, ..)| node.clone()).collect();
-        let plans: Vec<&Plan<'_>> = at_first.iter().flat_map(|each| &each.plans).collect();
-        any.nodes = node_states(request.profile, &nodes, &plans, over, &wanted);
+        any.nodes = node_states(request.profile, listed.iter().copied(), &best, over, &wanted);
+        any.more_nodes = more_nodes;
     }
     states.insert(ANY_KIND.to_owned(), any);
     states
@@ -184,17 +191,34 @@ fn kind_state(text: String, counts: Vec<(u32, State)>, ahead: u64) -> KindState 
         reasons: best.map(|state| state.reasons.clone()).unwrap_or_default(),
     };
     let counts = counts.into_iter().map(|(count, state)| (count.to_string(), state)).collect();
-    KindState { state, ahead, counts, nodes: BTreeMap::new() }
+    KindState { state, ahead, counts, nodes: BTreeMap::new(), more_nodes: false }
 }
 
-fn node_states(
+/// Nodes with GPUs that the request allows, the best first and those last that are out of use, which may be for a moment;
+/// and whether there are more.
+fn listed_nodes<'a>(
+    request: &Request<'_>,
+    gpu: &GpuRequest,
+    plans: &[&Plan<'_>],
+    snapshot: &'a Snapshot,
+) -> (Vec<&'a Arc<NodeState>>, bool) {
+    let kinds: Vec<&str> = allowed_kinds(gpu, request, snapshot).map(|kind| kind.kind.id.as_str()).collect();
+    let out_of_use =
+        |node: &&Arc<NodeState>| !node.usable() && node.strange.is_none() && kinds.iter().any(|id| has_kind(node, id));
+    let mut nodes = ranked_nodes(request, gpu, plans, snapshot);
+    nodes.extend(snapshot.gpu_nodes.iter().filter(out_of_use));
+    let more = nodes.len() > MOST_NODES;
+    nodes.truncate(MOST_NODES);
+    (nodes, more)
+}
+
+fn node_states<'a>(
     profile: &Profile,
-    nodes: &[Arc<NodeState>],
+    nodes: impl Iterator<Item = &'a Arc<NodeState>>,
     plans: &[&Plan<'_>],
     over: Option<(&Allowance, Availability)>,
     wanted: &dyn Fn(&str) -> bool,
 ) -> BTreeMap<String, NodeChoice> {
-    let usable = nodes.iter().filter(|node| node.usable()).take(MOST_NODES);
     let state = |node: &Arc<NodeState>| {
         let (free, total) = numbers(node, wanted);
         let one = std::slice::from_ref(node);
@@ -204,6 +228,13 @@ fn node_states(
             .map_or((Availability::Never, Vec::new(), false), |(assessment, over)| {
                 (assessment.availability, assessment.reasons, over)
             });
+        // The choice itself names the node.
+        let own = format!("{}: ", node.name());
+        for reason in &mut reasons {
+            if let Some(rest) = reason.strip_prefix(&own) {
+                *reason = rest.to_owned();
+            }
+        }
         if let Some((allowance, least)) = over {
             availability = availability.max(least);
             reasons.insert(0, allowance.sentence());
@@ -213,5 +244,5 @@ fn node_states(
         let state = State { text, availability, pickable: pickable(profile, availability, refused), reasons };
         (node.name().to_owned(), NodeChoice { state, free, total })
     };
-    usable.map(state).collect()
+    nodes.map(state).collect()
 }

@@ -7,7 +7,7 @@ use crate::domain::base::Base;
 use crate::domain::snapshot::Snapshot;
 use crate::profiles::User;
 use crate::profiles::offer::{Context, default_request};
-use crate::profiles::plan::{Request, default_count};
+use crate::profiles::plan::{Request, default_count, plans};
 use crate::profiles::refusal::Refusal;
 use crate::profiles::slug::{self, Resolved};
 use crate::profiles::{choices, offer};
@@ -66,13 +66,13 @@ pub fn settle<'a>(options: &Value, context: &Context<'a>, user: &User, base: &Ba
         };
         settled.choose(key, value, context.catalogue, snapshot)?;
     }
-    if settled.profile.per_node.is_some() && settled.node.is_none() {
-        settled.node = Some(freest_node(&settled.request(), snapshot)?);
-        settled.slug = slug_of(&settled);
-    }
     if !options.get("gpus").is_some_and(Value::is_string) {
         let allowance = context.allowance(user);
         settled.gpus = default_count(&settled.request(), allowance.as_ref(), snapshot, base, context.catalogue);
+    }
+    if settled.profile.per_node.is_some() && settled.node.is_none() {
+        settled.node = Some(best_node(&settled.request(), snapshot, base, context.catalogue)?);
+        settled.slug = slug_of(&settled);
     }
     Ok(settled)
 }
@@ -125,11 +125,13 @@ fn slug_of(settled: &Settled<'_>) -> String {
     }
 }
 
-/// The freest node that the other options leave.
-fn freest_node(request: &Request<'_>, snapshot: &Snapshot) -> Result<String, Refusal> {
-    let nodes = request.profile.gpu.as_ref().map(|gpu| choices::gpu_nodes(request, gpu, snapshot));
-    let freest = nodes.into_iter().flatten().next().map(|(node, ..)| node.name().to_owned());
-    freest.ok_or_else(|| Refusal::NeverFits("No node of this cluster has such GPUs that can be used now.".to_owned()))
+/// The node that the form would preselect, of those that the other options leave.
+fn best_node(request: &Request<'_>, snapshot: &Snapshot, base: &Base, catalogue: &Catalogue) -> Result<String, Refusal> {
+    let plans = plans(request, snapshot, base, catalogue);
+    let plans: Vec<_> = plans.iter().collect();
+    let nodes = request.profile.gpu.as_ref().map(|gpu| choices::ranked_nodes(request, gpu, &plans, snapshot));
+    let best = nodes.into_iter().flatten().next().map(|node| node.name().to_owned());
+    best.ok_or_else(|| Refusal::NeverFits("No node of this cluster has such GPUs that can be used now.".to_owned()))
 }
 
 impl Settled<'_> {

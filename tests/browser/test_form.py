@@ -87,7 +87,7 @@ def test_full_waits_is_refused_or_is_impossible(guest: Guest, form: Form) -> Non
     expect(gpu.state).to_have_text("Busy now")
     expect(gpu.wait).to_have_text(
         "Your server will wait until there is room, for up to 20 minutes. "
-        "1 GPU is asked for by others who wait already."
+        "1 such GPU is asked for already, by servers and jobs that wait anywhere in the cluster."
     )
     gpu.radio.check()
     expect(refuses.radio).to_be_disabled()
@@ -117,13 +117,74 @@ def test_a_pick_that_becomes_impossible_is_said_with_what_is_proposed(guest: Gue
     brief.radio.focus()
     nodes.delete(guest.kube, "gpu-brief")
     expect(form.news).to_have_text(
-        "“💻 GPU on gpu-brief” cannot be had now: it is not offered any more. "
+        "“💻 GPU on gpu-brief” cannot be had now: it is not offered now. "
         "“📚 Standard Environment (CPU)” is selected instead."
     )
     assert form.picked() == "cpu"
     expect(brief.radio).to_be_disabled()
-    expect(brief.state).to_have_text("Not offered any more")
+    expect(brief.state).to_have_text("Not offered now")
+    expect(brief.whole).not_to_contain_text("free")
+    expect(brief.whole.locator(".berth-kinds")).to_be_hidden()
+    expect(brief.wait).to_have_text("")
     expect(form.card("cpu").radio).to_be_focused()
+
+
+def test_a_picked_node_that_is_out_of_use_for_a_moment_stays_picked(form: Form, guest: Guest) -> None:
+    pick = form.card("pick")
+    pick.radio.check()
+    pick.option("node").select_option(L4)
+    guest.undo(nodes.uncordon, guest.kube, L4)
+    nodes.cordon(guest.kube, L4)
+    expect(pick.state).to_have_text("Starting up")
+    expect(pick.reasons).to_have_text("the node is cordoned")
+    assert (form.picked(), pick.option("node").input_value()) == ("pick", L4)
+    nodes.uncordon(guest.kube, L4)
+    expect(pick.state).to_have_text("Free now")
+    assert pick.option("node").input_value() == L4
+
+
+def test_a_picked_card_that_comes_back_is_picked_again(form: Form, guest: Guest) -> None:
+    card = form.card("gpu-on-" + L4)
+    card.radio.check()
+    guest.undo(nodes.uncordon, guest.kube, L4)
+    nodes.cordon(guest.kube, L4)
+    expect(form.news).to_contain_text(f"“💻 GPU on {L4}” cannot be had now")
+    assert form.picked() == "cpu"
+    nodes.uncordon(guest.kube, L4)
+    expect(form.news).to_have_text(f"“💻 GPU on {L4}” can be had again and is selected.")
+    assert form.picked() == card.slug
+    expect(card.state).to_have_text("Free now")
+    expect(card.whole.locator(".berth-kinds")).to_be_visible()
+
+
+def test_who_has_gone_on_with_something_else_is_left_alone(form: Form, guest: Guest) -> None:
+    card = form.card("gpu-on-" + L4)
+    card.radio.check()
+    guest.undo(nodes.uncordon, guest.kube, L4)
+    nodes.cordon(guest.kube, L4)
+    expect(card.state).to_have_text("Not offered now")
+    form.card("gpu").radio.check()
+    nodes.uncordon(guest.kube, L4)
+    expect(card.state).to_have_text("Free now")
+    assert form.picked() == "gpu"
+
+
+def test_what_was_lost_is_still_said_while_the_rest_is_full(guest: Guest, visitor: Visitor) -> None:
+    guest.node(nodes.NodeSpec("gpu-brief", nodes.A100_40, 2))
+    for node, count in ((A100, 4), (L4, 2), (T4, 4)):
+        guest.take_gpus(node, count)
+    form = visitor.open_form("ada")
+    gpu = form.card("gpu")
+    gpu.radio.check()
+    gpu.option("gpu-kind").select_option(nodes.A100_40.kind)
+    expect(gpu.state).to_have_text("Free now")
+    nodes.delete(guest.kube, "gpu-brief")
+    expect(gpu.state).to_have_text("Busy now")
+    form.wait_refreshed(2)
+    expect(form.news).to_contain_text(
+        f"“{nodes.A100_40.kind}” cannot be had here: not offered now. Selected instead: Any"
+    )
+    assert gpu.option("gpu-kind").input_value() == "any"
 
 
 def test_new_choices_are_told_and_not_forced_on_anyone(guest: Guest, form: Form) -> None:
@@ -155,6 +216,27 @@ def test_the_saved_choice_is_selected_and_a_lost_one_is_explained(
     )
     assert form.picked() == "cpu"
     page.screenshot(path=pictures / "saved-choice-gone.png", full_page=True)
+
+
+def test_a_saved_kind_that_is_gone_is_explained_until_another_is_chosen(guest: Guest, visitor: Visitor) -> None:
+    guest.node(nodes.NodeSpec("gpu-brief", nodes.A100_40, 2))
+    page = visitor.log_in("ada")
+    gpu = visitor.open_form("ada", page=page).card("gpu")
+    gpu.radio.check()
+    gpu.option("gpu-kind").select_option(nodes.A100_40.kind)
+    start(Form(page), "gpu")
+    stop(page)
+    form = visitor.open_form("ada", page=page)
+    assert form.card("gpu").option("gpu-kind").input_value() == nodes.A100_40.kind
+    nodes.delete(guest.kube, "gpu-brief")
+    form.wait_refreshed(2)
+    gpu = visitor.open_form("ada", page=page).card("gpu")
+    lost = gpu.whole.locator(".berth-lost")
+    sentence = f"Your last choice here, “{nodes.A100_40.kind}”, is not offered any more. The default is selected."
+    expect(lost).to_have_text(sentence)
+    assert (form.picked(), gpu.option("gpu-kind").input_value()) == ("gpu", "any")
+    gpu.option("gpu-kind").select_option(L4_KIND)
+    expect(lost).to_have_count(0)
 
 
 def start(form: Form, slug: str) -> None:

@@ -15,7 +15,7 @@ from conftest import A100, CATALOGUE
 from control_plane import ControlPlane
 from hub import BerthAddress, Hub
 from playwright.sync_api import Page, Route, expect
-from visitor import ADMIN, Visitor
+from visitor import ADMIN, Form, Visitor
 from waiting import eventually
 from world import Guest, World
 
@@ -78,11 +78,51 @@ def test_when_berth_is_away_the_page_stays_and_says_how_old_it_is(
 
     def recovered() -> bool:
         page.clock.run_for(60_000)
-        return form.note.is_hidden()
+        return "The numbers are new" in form.note.inner_text()
 
     eventually(recovered, "newer numbers come again")
+    expect(form.note).to_contain_text("what can be started is as of")  # the new Berth has not heard from the hub
     expect(form.card("gpu").free).to_have_text("9 of 10 GPUs free")
     assert (form.picked(), form.card("gpu").option("gpus").input_value()) == ("gpu", "2")
+    form = visitor.open_form("ada", page=page)
+    form.wait_refreshed()
+    page.clock.run_for(30_000)
+    expect(form.note).to_be_hidden()
+
+
+def test_where_the_hubs_settings_are_not_known_only_numbers_change(visitor: Visitor, guest: Guest) -> None:
+    page = visitor.log_in("ada")
+    page.clock.install()
+
+    def forget(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        for profile in body["profiles"]:
+            never = {"availability": "never", "pickable": False, "reasons": ["judged without the hub"]}
+            profile["berth"].update(never, hubSettingsKnown=False)
+            for kind in profile["berth"]["choices"].values():
+                kind.update(never)
+                for state in [*kind["counts"].values(), *kind.get("nodes", {}).values()]:
+                    state.update(never)
+        route.fulfill(response=response, json=body)
+
+    page.route(PROFILES, forget)
+    form = visitor.open_form("ada", page=page)
+    gpu = form.card("gpu")
+    gpu.radio.check()
+    gpu.option("gpus").select_option("2")
+    guest.take_gpus(A100, 1)
+
+    def told() -> bool:
+        page.clock.run_for(2_000)
+        sentence = "The numbers are new, but what can be started is as of"
+        return gpu.free.inner_text() == "9 of 10 GPUs free" and sentence in form.note.inner_text()
+
+    eventually(told, "the numbers are new, and what is old is told", 20)
+    expect(gpu.state).to_have_text("Free now")
+    expect(gpu.reasons).to_be_hidden()
+    expect(gpu.radio).to_be_enabled()
+    assert (form.picked(), gpu.option("gpus").input_value()) == ("gpu", "2")
 
 
 @pytest.mark.parametrize("answer", ["login page", "garbage", "error", "network"])
@@ -151,6 +191,48 @@ def test_an_old_picture_of_the_cluster_is_shown_with_its_age(visitor: Visitor, p
     page.screenshot(path=pictures / "stale.png", full_page=True)
 
 
+@pytest.mark.parametrize("user", ["ada", ADMIN])
+def test_a_page_that_was_old_when_it_came_says_how_old_it_is_now(user: str, visitor: Visitor, guest: Guest) -> None:
+    guest.user("bob")
+    page = visitor.log_in(user)
+    page.clock.install()
+
+    def older(route: Route) -> None:
+        response = route.fetch()
+        body = response.text().replace('"stale": false', '"stale": true, "ageSeconds": 600')
+        route.fulfill(response=response, body=body)
+
+    whose = "bob" if user == ADMIN else user
+    page.route(f"**/hub/spawn/{whose}", older)
+    page.route(PROFILES, lambda route: route.abort())
+    form = visitor.open_form(user, whose=whose, page=page)
+    page.clock.run_for(120_000)
+    sentence = "The cluster cannot be watched at the moment: what is free is as of 12 minutes ago."
+    if user == ADMIN:
+        sentence += " These are the choices of bob. Reload the page for newer numbers."
+    expect(form.note).to_have_text(sentence)
+
+
+def test_who_logs_in_after_another_sees_only_his_own_choices(visitor: Visitor, guest: Guest) -> None:
+    guest.user("bob")
+    page = visitor.log_in("ada")
+    hers = visitor.open_form("ada", page=page)
+    hers.wait_refreshed()
+    # Her log-in at the hub ends, not the browser's session: he logs in in the same one.
+    page.context.clear_cookies(name="jupyterhub-hub-login")
+    other = page.context.new_page()
+    other.goto("/hub/login?next=%2Fhub%2Fspawn%2Fbob")
+    other.fill("input[name=username]", "bob")
+    other.fill("input[name=password]", "any")
+    other.click("#login_submit")
+    other.wait_for_url("**/hub/spawn/bob")
+    sentence = "You are logged out, or somebody else is logged in now. Reload the page."
+    expect(hers.note).to_have_text(sentence, timeout=20000)
+    guest.take_gpus(A100, 3)
+    expect(Form(other).card("gpu").free).to_have_text("7 of 10 GPUs free")
+    expect(hers.card("gpu").free).to_have_text("10 of 10 GPUs free")
+
+
 def test_choosing_for_somebody_else_shows_the_others_offers_and_no_newer_ones(visitor: Visitor, guest: Guest) -> None:
     guest.user("bob")
     page = visitor.log_in(ADMIN)
@@ -166,6 +248,7 @@ def test_choosing_for_somebody_else_shows_the_others_offers_and_no_newer_ones(vi
 
 def test_without_berth_only_the_fallback_is_shown(world: World, visitor: Visitor, pictures: Path) -> None:
     page = visitor.log_in("ada")
+    page.clock.install()
     visitor.open_form("ada", page=page)
     world.berth.program.stop()
     try:
@@ -173,6 +256,8 @@ def test_without_berth_only_the_fallback_is_shown(world: World, visitor: Visitor
         expect(form.note).to_contain_text("The GPU service does not answer: only this can be started right now.")
         assert form.page.locator(".berth-profile").count() == 1
         assert form.picked() == "cpu"
+        page.clock.run_for(60_000)
+        expect(form.note).to_contain_text("The GPU service does not answer: only this can be started right now.")
         page.screenshot(path=pictures / "fallback.png", full_page=True)
     finally:
         world.berth.start_again()

@@ -216,6 +216,23 @@ def test_a_stale_choice_starts_or_says_what_became_of_it(later: Later, stale: St
     assert_as_said(later, stale, stale.name, follow(browser, stale.name))
 
 
+@pytest.mark.parametrize(
+    ("server", "picked", "said"),
+    [
+        ("moved", "gpu", "Your last choice, “moved”, is now “"),
+        ("retired", "cpu", "Your last choice, “retired”, is not offered any more."),
+        ("group-withdrawn", "cpu", "Your last choice, “fine-tuning”, cannot be had now: you may not use it any more."),
+        ("count-removed", "counted", "Your last choice for the number of GPUs, “2”, is not offered any more: only “1”"),
+    ],
+)
+def test_the_form_of_a_stopped_server_says_what_became_of_its_last_choice(
+    later: Later, server: str, picked: str, said: str
+) -> None:
+    form = later.browser.form(server)
+    assert form.profile(picked).checked
+    assert said in form.text, form.text
+
+
 def test_after_all_refusals_the_same_servers_start_something_else(later: Later) -> None:
     for server in ("form-retired", "link-group-withdrawn", "node-deleted"):
         outcome = later.browser.spawn("cpu", server=server)

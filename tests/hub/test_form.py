@@ -86,7 +86,14 @@ async def test_every_control_has_its_label(hub: Hub) -> None:
     assert sorted(ids) == sorted(set(ids)) == sorted(label["for"] for label in page.select("label"))
     assert page.select_one("fieldset > legend")
     for radio in page.select("input"):
-        assert page.find(id=radio["aria-describedby"])
+        assert all(page.find(id=part) for part in radio["aria-describedby"].split())
+
+
+async def test_a_card_is_described_by_its_state_alone(hub: Hub) -> None:
+    hub.berth.offers["profiles"][1]["berth"].update(waits=False, kinds=[{"id": "t4", "name": "Tesla T4"}])
+    radio = (await form(hub)).select_one("input[value=gpu]")
+    assert radio
+    assert radio["aria-describedby"] == "profile-item-gpu-state profile-item-gpu-reasons profile-item-gpu-wait"
 
 
 @pytest.mark.parametrize("options", [None, {}, {"profile": ""}])
@@ -132,7 +139,8 @@ async def test_what_cannot_be_had_is_disabled_with_the_reason(hub: Hub, availabi
     cpu, gpu = page.select("input[type=radio]")
     assert not cpu.has_attr("disabled")
     assert gpu.has_attr("disabled")
-    assert "all cards of node gpu-a are taken" in text(page.find(id=gpu["aria-describedby"]))
+    assert gpu["aria-describedby"].split()[1] == "profile-item-gpu-reasons"
+    assert "all cards of node gpu-a are taken" in text(page.find(id="profile-item-gpu-reasons"))
 
 
 async def test_a_saved_profile_that_cannot_be_had_is_said_and_another_one_checked(hub: Hub) -> None:
@@ -152,9 +160,13 @@ async def test_a_busy_profile_says_how_long_it_waits_and_for_how_many(hub: Hub) 
     block.update(pickable=True, waits=True, waitUpToSeconds=1200, choices={"any": {"ahead": 2}})
     said = text(await form(hub))
     assert "Your server will wait until there is room, for up to 20 minutes." in said
-    assert "2 GPUs are asked for by others who wait already." in said
-    block.update(waitUpToSeconds=None, choices={})
-    assert "for as long as this hub lets a server start." in text(await form(hub))
+    assert "2 such GPUs are asked for already, by servers and jobs that wait anywhere in the cluster." in said
+
+
+async def test_where_a_profile_sets_no_time_the_hubs_own_is_said(hub: Hub) -> None:
+    hub.berth.offers["profiles"][1]["berth"].update(pickable=True, waits=True, waitUpToSeconds=None)
+    hub.config.KubeSpawner.start_timeout = 300
+    assert "Your server will wait until there is room, for up to 5 minutes." in text(await form(hub))
 
 
 async def test_kinds_are_listed_with_what_sharing_means(hub: Hub) -> None:
@@ -165,6 +177,77 @@ async def test_kinds_are_listed_with_what_sharing_means(hub: Hub) -> None:
     rows = [text(row) for row in page.select(".berth-kinds > li")]
     assert rows == [f"Tesla T4 15 GB 1 of 4 free {meaning}", f"{EVIL} 1 of 4 free {meaning}"]
     assert [bar["style"] for bar in page.select(".berth-kinds .berth-bar > span")] == ["width: 25.0%"] * 2
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+async def test_a_saved_option_that_is_not_asked_any_more_is_said(hub: Hub, count: str) -> None:
+    gpu = hub.berth.offers["profiles"][1]
+    gpu["berth"]["fixed"] = {"gpu-kind": "t4", "gpus": "1"}
+    del gpu["profile_options"]
+    shown = text(await form(hub, {"profile": "gpu", "gpus": count, "gpu-kind": "any", "other": "x"}))
+    sentence = "Your last choice for the number of GPUs, “2”, is not offered any more: only “1” is left."
+    assert (sentence in shown) == (count == "2")
+    assert ("Your last choice" in shown) == (count == "2"), "what is left was chosen"
+    assert "only “t4” is left" in text(await form(hub, {"profile": "gpu", "gpu-kind": EVIL}))
+
+
+async def test_before_the_first_inventory_saved_options_are_told_to_come(hub: Hub) -> None:
+    gpu = hub.berth.offers["profiles"][1]
+    gpu["berth"].update(availability="unknown", fixed={})
+    del gpu["profile_options"]
+    shown = text(await form(hub, {"profile": "gpu", "gpus": "2", "gpu-kind": "t4"}))
+    assert shown.count("Your last choices here cannot be shown yet. Reload the page in a moment.") == 1
+
+
+async def test_berth_is_asked_where_the_last_choice_is_now(hub: Hub) -> None:
+    hub.berth.offers["last"] = {"profile": "gpu", "node": None, "reason": None}
+    page = await form(hub, {"profile": "old-gpu", "gpus": "2", "node": "gpu-a"})
+    assert hub.berth.questions("profile-list")[0]["last"] == {"profile": "old-gpu", "node": "gpu-a"}
+    assert checked(page) == ["gpu"]
+    assert [option["value"] for option in page.select("option[selected]")] == ["2"]
+    assert "Your last choice, “old-gpu”, is now “GPU”." in text(page)
+    assert "instead" not in text(page)
+
+
+async def test_a_choice_that_is_away_for_a_moment_is_not_said_to_be_gone(hub: Hub) -> None:
+    hub.berth.offers["last"] = {"profile": None, "node": None, "reason": EVIL}
+    page = await form(hub, {"profile": "gpu-on-x"})
+    assert checked(page) == ["cpu"]
+    sentence = f"Your last choice, “gpu-on-x”, cannot be had now: {EVIL}. “Standard (CPU)” is selected instead."
+    assert sentence in text(page)
+    assert not foreign_scripts(page)
+
+
+@pytest.mark.parametrize("options", [None, {"profile": ["gpu"]}, {"profile": "x" * 501, "node": 7}])
+async def test_only_words_of_the_last_choice_are_sent(hub: Hub, options: Any) -> None:
+    await form(hub, options)
+    assert hub.berth.questions("profile-list")[0]["last"] == {}
+
+
+@pytest.mark.parametrize("last", [7, [], {"profile": 7}, {"profile": ["gpu"]}, {"node": {}}, {"reason": {"a": 1}}])
+async def test_an_odd_answer_about_the_last_choice_does_not_break_the_form(hub: Hub, last: Any) -> None:
+    hub.berth.offers["last"] = last
+    assert checked(await form(hub, {"profile": "gone"})) == ["cpu"]
+
+
+async def test_what_cannot_be_picked_says_why_without_javascript(hub: Hub) -> None:
+    counts = {"1": {"pickable": True}, "2": {"pickable": False, "reasons": [f"you may hold 1 GPU {EVIL}"]}}
+    hub.berth.offers["profiles"][1]["berth"]["choices"] = {"any": {"counts": counts}}
+    page = await form(hub)
+    option = page.select_one("option[value='2']")
+    assert option
+    assert option.has_attr("disabled")
+    assert option.text.strip() == f"2 GPUs, in use now: you may hold 1 GPU {EVIL}"
+
+
+async def test_a_saved_node_that_is_out_of_use_is_said_with_the_reason(hub: Hub) -> None:
+    gpu = hub.berth.offers["profiles"][1]
+    choices = {"a": {"display_name": "a", "default": True}, "b": {"display_name": "b", "default": False}}
+    gpu["profile_options"] = {"node": {"display_name": "Node", "choices": choices}}
+    away = {"pickable": False, "reasons": ["the node is cordoned"]}
+    gpu["berth"]["choices"] = {"any": {"nodes": {"a": {}, "b": {}, "c": away}}}
+    shown = text(await form(hub, {"profile": "gpu", "node": "c"}))
+    assert "Your last choice here, “c”, cannot be had now: the node is cordoned. The default is selected." in shown
 
 
 async def test_an_option_saved_for_another_profile_does_not_matter(hub: Hub) -> None:

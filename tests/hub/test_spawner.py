@@ -55,6 +55,7 @@ async def test_both_calls_say_who_asks_and_what_the_hub_wants_already(hub: Hub) 
     await spawner.get_options_form()
     await start(spawner)
     (offers,), (spawn,) = hub.berth.questions("profile-list"), hub.berth.questions("spawn-options")
+    assert offers.pop("last") == {"profile": "gpu"}
     assert spawn == {**offers, "options": options}
     assert offers == {
         "user": {"name": "ada", "groups": ["ml", "staff"], "admin": True},

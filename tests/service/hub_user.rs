@@ -9,6 +9,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
 use crate::http_routes::{get, with_hub};
+use crate::login_hub::{self, Browser, SERVICE_TOKEN, berth};
 
 /// A hub that knows some tokens and counts how often it is asked.
 struct Hub {
@@ -60,6 +61,9 @@ async fn users_see_their_own_and_administrators_anyones() {
         ("/profiles?user=bob", Some("ada"), 403),
         ("/profiles?user=ada&groups=other", Some("ada"), 403),
         ("/profiles?admin=true", Some("ada"), 403),
+        ("/profiles?as=ada", Some("ada"), 200),
+        ("/profiles?as=ada", Some("root"), 401),
+        ("/profiles?as=ada&unknown=1", Some("ada"), 400),
         ("/profiles?user=bob&groups=lab", Some("root"), 200),
         ("/api/v1/gpus", Some("ada"), 200),
         ("/profiles", Some("outsider"), 403),
@@ -94,4 +98,20 @@ async fn the_hub_is_asked_once_for_many_requests() {
 async fn a_hub_that_is_away_is_said_so() {
     let answer = get(&with_hub("http://127.0.0.1:1/hub/api"), "/profiles", Some("ada")).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (503, &json!("hub-unreachable")));
+}
+
+#[actix_web::test]
+async fn a_page_of_another_user_gets_nothing_and_a_new_log_in() {
+    let hub = login_hub::Hub::start();
+    let mut browser = Browser::new(&berth(&hub, "/", SERVICE_TOKEN), "one");
+    let profiles = "/services/berth/profiles?as=ada";
+    assert_eq!(browser.log_in(&hub, profiles, "ada").await.status, 200);
+    // Bob logs in to the hub in the same session, and opens his form.
+    let mut form = browser.with(&[("accept", "application/json"), ("sec-fetch-site", "same-origin")]);
+    let refused = form.get("/services/berth/profiles?as=bob").await;
+    assert_eq!((refused.status.as_u16(), refused.text.contains("other-user")), (401, true), "{}", refused.text);
+    assert!(!refused.text.contains("availability"));
+    let his = form.log_in(&hub, "/services/berth/profiles?as=bob", "bob").await;
+    assert_eq!(his.status, 200, "{}", his.text);
+    assert_eq!(form.get(profiles).await.status, 401, "ada's form, still open, does not show his");
 }

@@ -18,6 +18,7 @@ mod holds;
 mod http_routes;
 mod hub_user;
 mod keep_off;
+mod last_choices;
 mod limits;
 mod login;
 mod login_hub;

@@ -1,7 +1,7 @@
 //! What a user is offered.
 
 use berth::domain::base::Base;
-use berth::http::hub::list_profiles;
+use berth::http::hub::{list_profiles, patch};
 use berth::profiles::User;
 use serde_json::{Value, json};
 
@@ -134,6 +134,28 @@ fn many_nodes_become_one_offer_with_a_choice_the_freest_first() {
     let choices = offers[0]["profile_options"]["node"]["choices"].as_object().expect("choices").clone();
     assert_eq!(choices.keys().collect::<Vec<_>>(), ["gpu-a", "gpu-b"]);
     assert_eq!(choices["gpu-a"], json!({"display_name": "gpu-a, 3 of 8 free", "default": true}));
+}
+
+#[test]
+fn the_default_node_is_one_where_it_would_start_and_then_the_freest() {
+    let zone =
+        |name: &'static str| move |node: &mut Value| node["metadata"]["labels"]["topology.kubernetes.io/zone"] = json!(name);
+    let cluster = Cluster::default()
+        .gpu_node("gpu-a", A100, 81920, 8)
+        .change(zone("north"))
+        .gpu_node("gpu-b", A100, 81920, 2)
+        .change(zone("south"))
+        .gpu_node("gpu-c", A100, 81920, 4)
+        .change(zone("south"))
+        .pod("x/y", "gpu-c", 4);
+    let base: Base = serde_json::from_value(json!({"node_selector": {"topology.kubernetes.io/zone": "south"}})).expect("a base");
+    let config = "profiles:\n- {slug: on, title: 'On {node}', image: ml-gpu, gpu: {}, perNode: {maxEntries: 1}}\n";
+    let offers = offered(&cluster, config, &user(&[]), &base);
+    let choices = &offers[0]["profile_options"]["node"]["choices"];
+    assert_eq!(choices.as_object().expect("choices").keys().collect::<Vec<_>>(), ["gpu-b", "gpu-c", "gpu-a"]);
+    assert_eq!(choices["gpu-b"]["default"], true);
+    let answer = patch(&cluster.view(&catalogue(config)), "", &user(&[]), &base, &json!({"profile": "on"})).expect("a patch");
+    assert_eq!(answer.profile, "on-gpu-b");
 }
 
 #[test]

@@ -76,6 +76,57 @@ fn a_kind_narrows_the_nodes_where_one_can_be_chosen() {
     );
 }
 
+const PER_NODE: &str =
+    "profiles:\n- {slug: n, title: 'On {node}', image: ml-gpu, gpu: {counts: [1]}, perNode: {maxEntries: 1}, whenFull: wait}\n";
+
+#[test]
+fn a_node_that_is_out_of_use_for_a_moment_stays_with_its_reason() {
+    let cluster = mixed().gpu_node("gpu-c", A100, 81920, 8).change(|node| node["spec"]["unschedulable"] = json!(true));
+    let block = block(&cluster, PER_NODE);
+    let expected = json!({"text": "gpu-c, 0 of 8 free", "availability": "starting", "pickable": true,
+        "reasons": ["the node is cordoned"], "free": 0, "total": 8});
+    assert_eq!(block["choices"]["any"]["nodes"]["gpu-c"], expected);
+    assert_eq!(block["choices"][A100_ID]["nodes"]["gpu-c"], expected);
+    let away = mixed().gpu_node("gpu-c", A100, 81920, 8).change(|node| {
+        node["spec"]["taints"] = json!([{"key": "team", "value": "x", "effect": "NoSchedule"}]);
+    });
+    assert_eq!(self::block(&away, PER_NODE)["choices"]["any"]["nodes"]["gpu-c"]["availability"], "never");
+}
+
+#[test]
+fn of_very_many_nodes_each_kind_lists_those_that_can_be_chosen() {
+    // By name the full ones come first, by what is free the others.
+    let mut cluster = Cluster::default();
+    for at in 0..150 {
+        cluster = cluster.gpu_node(&format!("a-{at:03}"), A100, 81920, 1).pod(&format!("x/p{at}"), &format!("a-{at:03}"), 1);
+        cluster = cluster.gpu_node(&format!("b-{at:03}"), A100, 81920, 1);
+    }
+    cluster = cluster.gpu_node("t4", T4, 15360, 1);
+    let view = cluster.view(&catalogue(PER_NODE));
+    let list = list_profiles(&view, "", &User::default(), "", &Base::default()).expect("a list");
+    let offer = serde_json::to_value(list.profiles.first()).expect("JSON");
+    let choices = &offer["berth"]["choices"];
+    let names = |map: &Value| map.as_object().expect("a map").keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    let any = names(&choices["any"]["nodes"]);
+    assert_eq!((any.len(), &choices["any"]["moreNodes"]), (200, &json!(true)));
+    assert_eq!(names(&offer["profile_options"]["node"]["choices"]), any);
+    let kinds = &names(&choices[A100_ID]["nodes"]) | &names(&choices["tesla-t4"]["nodes"]);
+    assert_eq!(kinds, any);
+    assert!(any.contains("b-149") && any.contains("t4") && !any.contains("a-149"));
+    assert_eq!(block(&mixed(), PER_NODE)["choices"]["any"].get("moreNodes"), None);
+}
+
+#[test]
+fn what_is_not_asked_is_said_with_its_one_answer() {
+    let fixed = |cluster: &Cluster, config: &str| block(cluster, config)["fixed"].clone();
+    let one = Cluster::default().gpu_node("a", A100, 81920, 1);
+    assert_eq!(fixed(&one, PROFILE), json!({"gpu-kind": A100_ID, "gpus": "1", "image": "ml-gpu", "shared-code": "no"}));
+    assert_eq!(fixed(&mixed(), PROFILE), json!({"image": "ml-gpu", "shared-code": "no"}));
+    let on_node = "profiles:\n- {slug: n, title: 'On {node}', image: ml-gpu, gpu: {}, perNode: {maxEntries: 3}}\n";
+    assert_eq!(fixed(&mixed(), on_node)["node"], "gpu-a");
+    assert_eq!(fixed(&mixed(), PER_NODE).get("node"), None);
+}
+
 #[test]
 fn who_waits_for_any_kind_is_ahead_once() {
     let cluster = waiting(waiting(mixed(), "a/any", 1, None), "a/t4", 2, Some(T4));
@@ -131,5 +182,6 @@ async fn nobody_is_judged_by_what_the_hub_mounts_for_somebody_else() {
         let answer = get(&service, &format!("/profiles?user={user}"), None).await;
         assert_eq!(answer.json()["profiles"][0]["berth"]["availability"], expected, "{user}");
         assert_eq!(answer.text.contains("claim-alice"), user == "alice");
+        assert_eq!(answer.json()["profiles"][0]["berth"]["hubSettingsKnown"], user == "alice", "{user}");
     }
 }
