@@ -24,7 +24,7 @@ use crate::profiles::User;
 use crate::profiles::waiting::span;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Files by name: content, and its type.
 const FILES: [(&str, &str, &str); 3] = [

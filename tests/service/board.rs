@@ -51,7 +51,7 @@ async fn page(service: &web::Data<Service>, hub: &Hub, user: &str, path: &str) -
 fn check_page(page: &Page) {
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{}", page.text);
     let policy = page.header("content-security-policy");
-    for part in ["default-src 'none'", "style-src 'self'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'self'"] {
+    for part in ["default-src 'none'", "style-src 'self'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
         assert!(policy.split("; ").any(|found| found == part), "{part} is not in {policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
