@@ -11,6 +11,7 @@ use super::hub::list_profiles;
 use super::login::{show, wants_page};
 use super::pages::offers::{self, Asked};
 use super::pages::{Page, hub_of};
+use super::people::Which;
 use super::problem::Problem;
 use super::{Service, json, openapi};
 use crate::domain::report::GpuReport;
@@ -110,7 +111,7 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
         }
         Some(user) => user.clone(),
     };
-    let people = if caller.admin && (as_page || whose.from_hub) { service.people().await } else { None };
+    let people = if caller.admin && (as_page || whose.from_hub) { service.people(Which::Everybody).await } else { None };
     let known = people.as_ref().filter(|_| whose.from_hub).and_then(|people| people.person(&user.name));
     if let Some(person) = known {
         user.groups.clone_from(&person.groups);

@@ -24,6 +24,7 @@ mod nvidia_loading;
 mod nvidia_sharing;
 mod offers;
 mod patches;
+mod people;
 mod places;
 mod rooms;
 mod schema;
