@@ -24,7 +24,8 @@ fn hub() -> Hub {
     let access = "access:services!service=berth";
     let owners = HashMap::from([
         ("ada", owner("ada", "user", false, &["self", access])),
-        ("root", owner("root", "user", true, &["access:services"])),
+        ("root", owner("root", "user", true, &["access:services", "list:users"])),
+        ("narrow", owner("root", "user", true, &["access:services", "list:users!group=lab"])),
         ("outsider", owner("eve", "user", true, &["self", "access:servers!user=eve"])),
         ("service", owner("culler", "service", true, &[access])),
     ]);
@@ -61,6 +62,9 @@ async fn users_see_their_own_and_administrators_anyones() {
         ("/profiles?user=ada&groups=other", Some("ada"), 403),
         ("/profiles?admin=true", Some("ada"), 403),
         ("/profiles?user=bob&groups=lab", Some("root"), 200),
+        ("/profiles?user=bob&groups=lab", Some("narrow"), 403),
+        ("/api/v1/servers?user=bob", Some("narrow"), 403),
+        ("/profiles", Some("narrow"), 200),
         ("/api/v1/gpus", Some("ada"), 200),
         ("/profiles", Some("outsider"), 403),
         ("/profiles", Some("service"), 403),
