@@ -13,12 +13,15 @@ use serde_json::Value;
 
 use crate::app::{self, ServeArgs, Source};
 use crate::catalogue::Catalogue;
+use crate::domain::base::Base;
 use crate::domain::report::GpuReport;
 use crate::http::View;
-use crate::http::explain::explain;
-use crate::http::hub::{list_profiles, patch};
+use crate::http::explain::{Explanation, explain};
+use crate::http::hub::list_profiles;
+use crate::http::problem::Problem;
 use crate::http::user::split_groups;
 use crate::profiles::User;
+use crate::spawn::answer;
 use crate::telemetry::{self, LogFormat};
 
 /// GPU profiles for JupyterHub on Kubernetes: what is free now, and the pod settings of a choice.
@@ -78,6 +81,9 @@ struct UserArgs {
     /// The user is an administrator of the hub
     #[arg(long)]
     admin: bool,
+    /// The name of the user's server; without it the default one
+    #[arg(long, value_name = "NAME", default_value = "")]
+    server: String,
 }
 
 #[derive(Debug, Args)]
@@ -91,9 +97,10 @@ fn parse_json(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-impl From<UserArgs> for User {
-    fn from(args: UserArgs) -> Self {
-        Self { name: args.user, groups: split_groups(&args.groups), admin: args.admin }
+impl UserArgs {
+    /// The user, and the name of the server.
+    fn split(self) -> (User, String) {
+        (User { name: self.user, groups: split_groups(&self.groups), admin: self.admin }, self.server)
     }
 }
 
@@ -107,19 +114,22 @@ pub async fn run(cli: Cli) -> ExitCode {
             print(&GpuReport::new(snapshot, &view.freshness))
         }),
         Command::Profiles { source, user } => look(&source).await.and_then(|view| {
-            let user = user.into();
-            let list = list_profiles(&view, app::DEFAULT_PREFIX, &user, "", &view.catalogue.base);
+            let (user, server) = user.split();
+            let list = list_profiles(&view, app::DEFAULT_PREFIX, &user, &server, &view.catalogue.base);
             let list = list.map_err(|problem| problem.to_string())?;
             print(&list.with_hidden(&view, &user))
         }),
         Command::Spawn { source, user, options } => look(&source).await.and_then(|view| {
-            let answer = patch(&view, app::DEFAULT_PREFIX, &user.into(), &view.catalogue.base, &options.options);
-            print(&answer.map_err(|problem| problem.to_string())?)
+            let ((user, server), base) = (user.split(), &view.catalogue.base);
+            let answer = answer(&view.context(app::DEFAULT_PREFIX, &server), &user, base, &options.options, None);
+            print(&answer.map_err(|refusal| Problem::from(refusal).to_string())?.0)
         }),
         Command::Explain { source, user, options } => look(&source).await.and_then(|view| {
-            let (user, base) = (user.into(), &view.catalogue.base);
-            let explanation = explain(&view, app::DEFAULT_PREFIX, (&user, ""), base, &options.options);
-            print(&explanation.map_err(|refusal| refusal.to_string())?)
+            let ((user, server), base) = (user.split(), &view.catalogue.base);
+            let explanation = explain(&view, app::DEFAULT_PREFIX, (&user, &server), base, &options.options);
+            let explanation = explanation.map_err(|refusal| refusal.to_string())?;
+            // Nobody but the catalogue can have told them here.
+            print(&Explanation { hub_settings_known: *base != Base::default(), ..explanation })
         }),
     };
     match outcome {

@@ -113,12 +113,27 @@ pub fn fallback_patch(context: &Context<'_>, profile: &Profile) -> SpawnPatch {
     patch::build(&profile.slug, &request, &plan, snapshot, &base, context.catalogue)
 }
 
-/// The slug and the plan of a user's options, whether or not they would be refused for want of room.
-pub fn plan_of<'a>(context: &Context<'a>, user: &User, base: &Base, options: &Value) -> Result<(String, Plan<'a>), Refusal> {
+/// What a user's options come to, whether or not they would be refused.
+pub struct Draft<'a> {
+    /// The slug that the options stand for.
+    pub profile: String,
+    pub plan: Plan<'a>,
+    /// `None` where a GPU is asked for and the cluster has none to name.
+    pub patch: Option<SpawnPatch>,
+}
+
+/// Plans a user's options.
+///
+/// # Errors
+/// When they are nothing that could be planned at all.
+pub fn draft<'a>(context: &Context<'a>, user: &User, base: &Base, options: &Value) -> Result<Draft<'a>, Refusal> {
     let snapshot = context.snapshot.ok_or(Refusal::NoInventory)?;
     let settled = options::settle(options, context, user, base)?;
-    let plan = plan(&settled.request(), snapshot, base, context.catalogue);
-    Ok((settled.slug, plan))
+    let request = settled.request();
+    let plan = plan(&request, snapshot, base, context.catalogue);
+    let nameable = plan.gpu.is_some() || request.profile.gpu.is_none();
+    let patch = nameable.then(|| patch::build(&settled.slug, &request, &plan, snapshot, base, context.catalogue));
+    Ok(Draft { profile: settled.slug, plan, patch })
 }
 
 fn refuse(settled: &Settled<'_>, request: &Request<'_>, plan: &Plan<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {

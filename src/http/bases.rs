@@ -26,6 +26,11 @@ impl Bases {
         self.0.insert(owner, Arc::new(base));
     }
 
+    /// Whether the hub has asked for the form of this server.
+    pub fn knows(&self, owner: &Owner) -> bool {
+        self.0.contains_key(owner)
+    }
+
     /// The base of a server, or what the catalogue says where the hub has not asked for it yet.
     pub fn of(&self, owner: &Owner, catalogue: &Base) -> Arc<Base> {
         self.0.get(owner).unwrap_or_else(|| Arc::new(catalogue.clone()))

@@ -13,12 +13,17 @@ use super::{Service, View, json, openapi};
 use crate::domain::base::Base;
 use crate::domain::fit::{Availability, judge};
 use crate::profiles::User;
+use crate::profiles::plan::Plan;
 use crate::profiles::refusal::Refusal;
-use crate::spawn::{self, SpawnAnswer};
+use crate::spawn::patch::SpawnPatch;
+use crate::spawn::{self, Draft, SpawnAnswer};
 
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     pub profile: String,
+    /// Whether what the hub's own configuration asks of this server's pod is known; without it the pod is judged by the
+    /// catalogue's `base`.
+    pub hub_settings_known: bool,
     pub availability: Availability,
     pub reasons: Vec<String>,
     pub nodes: Vec<NodeAnswer>,
@@ -26,6 +31,8 @@ pub struct Explanation {
     pub answer: Option<SpawnAnswer>,
     /// Why the hub would be refused.
     pub refusal: Option<String>,
+    /// The patch that a refusal is about: what the pod would get all the same.
+    pub patch_if_refused: Option<SpawnPatch>,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,7 +43,7 @@ pub struct NodeAnswer {
     pub reason: Option<String>,
 }
 
-/// Explains a choice for one server of a user, empty for the default one.
+/// Explains a choice for one server of a user, empty for the default one. Whether `base` is the hub's the caller knows.
 ///
 /// # Errors
 /// When the options are nothing that could be planned at all.
@@ -49,24 +56,38 @@ pub fn explain(
 ) -> Result<Explanation, Refusal> {
     let context = view.context(prefix, server);
     let snapshot = view.snapshot.as_deref().ok_or(Refusal::NoInventory)?;
-    let (profile, plan) = spawn::plan_of(&context, user, base, options)?;
+    let Draft { profile, plan, patch } = spawn::draft(&context, user, base, options)?;
+    let forbidden = forbidden(&plan);
     let nodes = snapshot.nodes.iter().map(|node| {
         let verdict = judge(node, &plan.shape);
-        NodeAnswer {
-            name: node.name().to_owned(),
-            availability: verdict.availability,
-            reason: verdict.obstacle.map(|obstacle| obstacle.to_string()),
-        }
+        let (availability, reason) = match &forbidden {
+            Some((at_least, sentence)) if *at_least >= verdict.availability => (*at_least, Some(sentence.clone())),
+            _ => (verdict.availability, verdict.obstacle.map(|obstacle| obstacle.to_string())),
+        };
+        NodeAnswer { name: node.name().to_owned(), availability, reason }
     });
+    let nodes = nodes.collect();
     let answer = spawn::answer(&context, user, base, options, None).map(|(answer, _)| answer);
     Ok(Explanation {
         profile,
+        hub_settings_known: false,
         availability: plan.assessment.availability,
         reasons: plan.assessment.reasons,
-        nodes: nodes.collect(),
+        nodes,
         refusal: answer.as_ref().err().map(ToString::to_string),
+        patch_if_refused: patch.filter(|_| answer.is_err()),
         answer: answer.ok(),
     })
+}
+
+/// What forbids the pod on every node alike: a claim that can't be mounted, or a quota.
+fn forbidden(plan: &Plan<'_>) -> Option<(Availability, String)> {
+    if let Some(claim) = &plan.claim {
+        return Some((Availability::Never, claim.to_string()));
+    }
+    let excess = plan.quota.as_ref()?;
+    let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
+    Some((availability, excess.to_string()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,5 +145,7 @@ pub async fn explanation(service: web::Data<Service>, request: HttpRequest) -> a
 pub fn dry_run(service: &Service, user: &User, server: &str, options: &Value) -> Result<Explanation, Refusal> {
     let owner = (user.name.clone(), server.to_owned());
     let view = service.view_of(&owner);
-    explain(&view, &service.prefix, (user, server), &service.bases.of(&owner, &view.catalogue.base), options)
+    let base = service.bases.of(&owner, &view.catalogue.base);
+    let explanation = explain(&view, &service.prefix, (user, server), &base, options)?;
+    Ok(Explanation { hub_settings_known: service.bases.knows(&owner), ..explanation })
 }

@@ -141,7 +141,7 @@ pub async fn spawn_options(
     Ok(json(&answer))
 }
 
-/// The answer to a choice as the command line gives it: nothing is reserved.
+/// The answer to a choice for somebody's default server: nothing is reserved.
 pub fn patch(view: &View, prefix: &str, user: &User, base: &Base, options: &Value) -> Result<SpawnAnswer, Problem> {
     let (answer, _) = spawn::answer(&view.context(prefix, ""), user, base, options, None)?;
     Ok(answer)

@@ -266,13 +266,19 @@ pub struct Hold {
 #[derive(ToSchema)]
 pub struct Explanation {
     profile: String,
+    /// False where the hub has not asked for this server's form since Berth's start: then its own settings of the pod,
+    /// such as a node selector or a home, were left aside
+    hub_settings_known: bool,
     availability: Availability,
     reasons: Vec<String>,
+    /// None is better than the whole, but for nodes that do not run yet
     nodes: Vec<NodeAnswer>,
     /// What the hub would get; null where it would be refused
     answer: Option<SpawnOptions>,
     /// Why the hub would be refused
     refusal: Option<String>,
+    /// The patch that the refusal is about; null where there is none, or no GPU to name in it
+    patch_if_refused: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(ToSchema)]

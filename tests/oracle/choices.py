@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import claims
 from kube import Json
 from loads import number
 from nodes import CONTROL_PLANE, GPU
@@ -138,11 +139,13 @@ def _profile(slug: str, random: Random, **more: Any) -> Json:
     profile: Json = {"slug": slug, "title": slug, "image": "ml-gpu", **more}
     profile["cpu"] = _bounds(CORES, random)
     profile["memory"] = _bounds(BYTES, random)
+    if random.random() < 0.3:
+        profile["whenFull"] = "refuse"
     return profile
 
 
 def draw_catalogue(seed: int) -> Json:
-    """A catalogue without volumes: which of those exist is no question to the scheduler's filters here."""
+    """A catalogue, with the claims of the cluster of the same seed."""
     random = Random(f"catalogue {seed}")  # noqa: S311
     profiles = [_profile("cpu", random, default=True, avoidGpuNodes=random.choice(("no", "preferred", "required")))]
     profiles.append(_profile("plain", random, sharedCode=random.choice(("ask", "required"))))
@@ -169,7 +172,7 @@ def draw_catalogue(seed: int) -> Json:
         if random.random() < 0.25:
             tolerate.append(key)
     return {
-        "volumes": [], "tolerate": tolerate, "profiles": profiles,
+        "volumes": claims.draw(seed).catalogue(), "tolerate": tolerate, "profiles": profiles,
         "sharedCode": {"enabled": random.random() < 0.6, "nodes": {"site/code": "yes"}},
     }  # fmt: skip
 

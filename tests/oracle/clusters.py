@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 import choices
+import claims
 import hardware
 from hardware import Hardware
 from kube import Json
 from loads import Room, draw_loads, draw_waiting
 from nodes import CONTROL_PLANE
 
-GENERATOR = 2
+GENERATOR = 3
 FINALIZER = "oracle.example.org/hold"
 RECONFIGURING = ("pending", "rebooting", "failed")
 
@@ -47,6 +48,8 @@ class Cluster:
     seed: int
     nodes: list[Json] = field(default_factory=list)
     pods: list[Json] = field(default_factory=list)
+    claims: list[Json] = field(default_factory=list)
+    volumes: list[Json] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -57,7 +60,8 @@ def make(seed: int, size: int | None = None) -> Cluster:
     """`size`: the number of nodes; None draws it, from 8 to 30."""
     random = Random(f"cluster {seed}")  # noqa: S311
     size = size or random.randint(8, 30)
-    cluster = Cluster(seed)
+    storage = claims.draw(seed)
+    cluster = Cluster(seed, claims=list(storage.claims), volumes=list(storage.volumes))
     pools = [_Pool(random) for _ in range(random.randint(3, 7))]
     edges = choices.amounts(choices.draw_catalogue(seed))
     for number in range(size):

@@ -6,6 +6,9 @@ the kind, the node, the shared code, no GPU nodes.
 
 Berth is stricter than the scheduler on purpose in two cases: it sends nobody to a node that is being deleted, and no
 GPU pod to one whose GPUs are being repartitioned. There it must say no, and the scheduler isn't asked.
+
+A refusal is an answer too: the pod that it is about must start nowhere. Where Berth names no GPU to ask for, there must
+be none that the choice allows.
 """
 
 from __future__ import annotations
@@ -29,9 +32,11 @@ from kube import Json
 from plane import OraclePlane, Verdicts
 from questions import Site
 
-CHOICES_PER_BASE = 4
+CHOICES_PER_BASE = 5  # what one base lacks, the next one makes good
+REFUSALS_PER_BASE = 3  # that the scheduler is asked about
 MOST_SMALLER = 3  # disagreements of one cluster that are made smaller
 MOST_TRIES = 40
+NO_NODE = "No node of this cluster has such GPUs that can be used now."
 
 SHARES = ("time-sliced", "mps")
 
@@ -48,9 +53,10 @@ class Disagreement:
 
 @dataclass
 class Outcome:
-    """What came of one cluster."""
+    """What came of one cluster. `refusals`: those that were compared, of all that were met."""
 
     compared: int = 0
+    refusals: int = 0
     refused: int = 0
     fills: int = 0
     fitting: int = 0
@@ -59,6 +65,7 @@ class Outcome:
 
     def add(self, other: Outcome) -> None:
         self.compared += other.compared
+        self.refusals += other.refusals
         self.refused += other.refused
         self.fills += other.fills
         self.fitting += other.fitting
@@ -87,7 +94,7 @@ class Case:
     @staticmethod
     def of_file(path: Path) -> Case:
         kept = json.loads(path.read_text())
-        cluster = Cluster(kept["seed"], kept["nodes"], kept["pods"])
+        cluster = Cluster(kept["seed"], kept["nodes"], kept["pods"], kept.get("claims", []), kept.get("volumes", []))
         return Case(cluster, kept["catalogue"], kept["bases"], kept["options"], kept["note"])
 
     def about(self, found: Disagreement) -> Case:
@@ -100,7 +107,7 @@ class Case:
         whole = self.cluster
         nodes = [node for node in whole.nodes if node["metadata"]["name"] in names]
         pods = [pod for pod in whole.pods if pod["spec"].get("nodeName") in names]
-        return replace(self, cluster=Cluster(whole.seed, nodes, pods))
+        return replace(self, cluster=replace(whole, nodes=nodes, pods=pods))
 
     def keep(self, path: Path) -> None:
         """Write down what is needed to ask this again, whatever becomes of the generator."""
@@ -108,6 +115,7 @@ class Case:
         path.write_text(json.dumps({
             "note": self.note, "seed": self.cluster.seed, "options": self.options, "bases": self.bases,
             "catalogue": self.catalogue, "nodes": self.cluster.nodes, "pods": self.cluster.pods,
+            "claims": self.cluster.claims, "volumes": self.cluster.volumes,
         }, indent=1))  # fmt: skip
 
 
@@ -156,9 +164,8 @@ class _Sitting:
         self._site.dump(self._dump)
         files = {base: self._catalogue(base, traits) for base, traits in self._case.bases.items()}
         self._report = answers.gpus(self._dump, next(iter(files.values())))
-        for base, file in files.items():
-            for options in self._options(base, file):
-                self._compare(base, file, options)
+        for number, (base, file) in enumerate(files.items(), start=1):
+            self._compare_all(base, file, CHOICES_PER_BASE * number)
         self._count(next(iter(files)), next(iter(files.values())))
         return self._outcome
 
@@ -187,23 +194,39 @@ class _Sitting:
 
     # === choices ===
 
-    def _compare(self, base: str, file: Path, options: dict[str, str]) -> None:
-        wanted = CHOICES_PER_BASE * (list(self._case.bases).index(base) + 1)
-        if self._case.options is None and self._outcome.compared >= wanted:
-            return
-        try:
-            said = answers.explanation(self._dump, file, options)
-        except Refused:
-            self._outcome.refused += 1
+    def _compare_all(self, base: str, file: Path, wanted: int) -> None:
+        """Choices of one base, until as many are compared as are wanted by then."""
+        most_refusals = self._outcome.refusals + REFUSALS_PER_BASE
+        for options in self._options(base, file):
+            if self._case.options is None and self._outcome.compared >= wanted:
+                break
+            try:
+                said = answers.explanation(self._dump, file, options)
+            except Refused as no:
+                if NO_NODE not in str(no):
+                    self._outcome.refused += 1
+                    if self._case.options is None:  # else its node may have been left out
+                        self._disagree(base, options, set(), f"offered, and there is no answer: {no}")
+                    continue
+                said = {"profile": options["profile"], "answer": None, "refusal": str(no), "patch_if_refused": None}
+            self._outcome.refused += said["answer"] is None
+            if said["answer"] or self._outcome.refusals < most_refusals:
+                self._compare(base, options, said)
+
+    def _compare(self, base: str, options: dict[str, str], said: Json) -> None:
+        refused = said["answer"] is None
+        self._outcome.compared += not refused
+        self._outcome.refusals += refused
+        patch = said["patch_if_refused"] if refused else said["answer"]["patch"]
+        if patch is None:
+            if wrong := self._unnamed(options, said["profile"]):
+                self._disagree(base, options, set(), f"refused ({said['refusal']})\n{wrong}")
             return
         reasons = {node["name"]: node.get("reason", "") for node in said["nodes"]}
         now = {node["name"] for node in said["nodes"] if node["availability"] == "now"}
-        if said["answer"] is None:
-            self._outcome.refused += 1
-            if now:
-                self._disagree(base, options, set(), f"refused ({said['refusal']}), but `now` on {sorted(now)}")
-            return
-        pod = notebooks.pod(self._case.bases[base], options, said["answer"])
+        if refused and now:
+            self._disagree(base, options, set(), f"refused ({said['refusal']}), but `now` on {sorted(now)}")
+        pod = notebooks.pod(self._case.bases[base], options, {"profile": said["profile"], "patch": patch})
         left_out = {name for name, node in self._nodes.items() if clusters.is_leaving(node)}
         fits = self._site.fits(pod, now, left_out)
         bound = {name for name, verdict in fits.items() if verdict.node}
@@ -213,7 +236,6 @@ class _Sitting:
             doubtful = (bound ^ now) - left_out
             fits |= self._site.fits_each(pod, doubtful)
             bound = {name for name, verdict in fits.items() if verdict.node}
-        self._outcome.compared += 1
         self._outcome.fitting += len(bound)
         told = [
             f"  {name}: Berth {'now' if name in now else 'no, ' + reasons[name]}; scheduler "
@@ -222,38 +244,73 @@ class _Sitting:
         ]
         if missing := set(self._nodes) ^ set(reasons):
             told.append(f"  Berth judges other nodes than there are: {sorted(missing)}")
-        told += [f"  {sentence}" for sentence in self._meaning(options, bound)]
+        told += self._meaning(options, said["profile"], pod, bound)
         if told:
             sets = f"Berth {sorted(now)}, scheduler {sorted(bound)}"
-            text = "\n".join([sets, *told, f"  pod {json.dumps(pod['spec'])[:3000]}"])
+            refusal = [f"  Berth refuses it: {said['refusal']}"] if refused else []
+            text = "\n".join([sets, *refusal, *told, f"  pod {json.dumps(pod['spec'])[:3000]}"])
             self._disagree(base, options, bound ^ now, text)
 
-    def _meaning(self, options: dict[str, str], bound: set[str]) -> list[str]:
-        """Where the pod can go must be what was chosen: Berth and the scheduler could agree on a wrong pod."""
-        profile = next(
+    def _profile(self, options: dict[str, str]) -> Json:
+        """The profile of the catalogue that was chosen."""
+        found: Json = next(
             each for each in self._case.catalogue["profiles"]
             if options["profile"] in (each["slug"], *(f"{each['slug']}-{name}" for name in self._nodes))
         )  # fmt: skip
-        kinds = {row["id"]: row for row in self._report["kinds"]}
-        on = {row["name"]: {gpu["kind"] for gpu in row["gpus"]} for row in self._report["nodes"]}
+        return found
+
+    def _pinned(self, options: dict[str, str], profile: Json, slug: str) -> str | None:
+        """The node that was chosen, or that the slug names."""
+        name = slug.removeprefix(f"{profile['slug']}-")
+        return options.get("node", name if "perNode" in profile and name in self._nodes else None)
+
+    def _allowed(self, options: dict[str, str], gpu: Json) -> set[str]:
+        """The kinds that the choice leaves."""
+        chosen = options.get("gpu-kind", "any")
+        return {row["id"] for row in self._report["kinds"] if allows(gpu, row) and chosen in ("any", row["id"])}
+
+    def _on(self) -> dict[str, set[str]]:
+        """The kinds of each node."""
+        return {row["name"]: {gpu["kind"] for gpu in row["gpus"]} for row in self._report["nodes"]}
+
+    def _unnamed(self, options: dict[str, str], slug: str) -> str:
+        """Berth names no GPU to ask for: there must be none that would do."""
+        profile = self._profile(options)
+        if not (gpu := profile.get("gpu")):
+            return "  Berth makes no patch, and no GPU was asked for"
+        allowed = self._allowed(options, gpu)
+        usable = {row["name"] for row in self._report["nodes"] if row["usable"]}
+        if int(options.get("gpus", gpu["counts"][0])) > 1:
+            allowed -= {row["id"] for row in self._report["kinds"] if row["sharing"] in SHARES}
+        node = self._pinned(options, profile, slug)
+        nodes = {node} if node else usable if "perNode" in profile else set(self._nodes)
+        would_do = {name: found for name in nodes if (found := self._on().get(name, set()) & allowed)}
+        return f"  Berth names no GPU, but these would do: {would_do}" if would_do else ""
+
+    def _meaning(self, options: dict[str, str], slug: str, pod: Json, bound: set[str]) -> list[str]:
+        """Where the pod can go must be what was chosen: Berth and the scheduler could agree on a wrong pod."""
+        profile = self._profile(options)
+        on = self._on()
         wrong = []
         if off := {name for name in bound if clusters.is_foreign(self._nodes[name])}:
-            wrong.append(f"the pod fits {sorted(off)}, where no Linux program for amd64 runs")
+            wrong.append(f"  the pod fits {sorted(off)}, where no Linux program for amd64 runs")
         if gpu := profile.get("gpu"):
-            allowed = {id for id, row in kinds.items() if allows(gpu, row)}
-            if (kind := options.get("gpu-kind", "any")) != "any":
-                allowed &= {kind}
+            allowed = self._allowed(options, gpu)
             if off := {name for name in bound if not on[name] & allowed}:
-                wrong.append(f"the pod fits {sorted(off)}, which have none of the kinds {sorted(allowed)}")
+                wrong.append(f"  the pod fits {sorted(off)}, which have none of the kinds {sorted(allowed)}")
         elif profile.get("avoidGpuNodes") == "required" and (off := {name for name in bound if on[name]}):
-            wrong.append(f"the pod shall avoid GPU nodes and fits {sorted(off)}")
+            wrong.append(f"  the pod shall avoid GPU nodes and fits {sorted(off)}")
         code = profile.get("sharedCode") == "required" or options.get("shared-code") == "yes"
         if code and self._case.catalogue["sharedCode"]["enabled"]:
             label = self._case.catalogue["sharedCode"]["nodes"].items()
             if off := {name for name in bound if not label <= self._nodes[name]["metadata"]["labels"].items()}:
-                wrong.append(f"the pod fits {sorted(off)}, which lack the shared code")
-        if (node := options.get("node")) and bound - {node}:
-            wrong.append(f"the pod is for {node} and fits {sorted(bound)}")
+                wrong.append(f"  the pod fits {sorted(off)}, which lack the shared code")
+        if (node := self._pinned(options, profile, slug)) and bound - {node}:
+            wrong.append(f"  the pod is for {node} and fits {sorted(bound)}")
+        volumes = pod["spec"].get("volumes", [])
+        mounted = {volume.get("persistentVolumeClaim", {}).get("claimName") for volume in volumes}
+        if unmounted := {volume["claim"] for volume in self._case.catalogue["volumes"]} - mounted:
+            wrong.append(f"  the pod does not mount {sorted(unmounted)}")
         return wrong
 
     # === counts ===

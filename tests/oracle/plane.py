@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+from claims import AT_ONCE, HUB
 from control_plane import ControlPlane
 from kube import Json, Kube, path_of
 from loads import OVERHEAD, RUNTIME, SPACES
 from processes import Program
 
-HUB = "jupyterhub"
 PRIORITY = "oracle"  # probes never evict anybody
 # Labels of ours on what we make: which cluster it belongs to, and which question a pod belongs to.
 CLUSTER = "oracle/cluster"
@@ -47,7 +47,7 @@ class OraclePlane(ControlPlane):
         return self.client_for(self.kubeconfig_admin)
 
     def prepare(self) -> None:
-        """Namespaces, the probes' priority, and a runtime with an overhead."""
+        """Namespaces, the probes' priority, a runtime with an overhead, and a storage class."""
         for name in SPACES:
             self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         for name in SPACES:
@@ -59,6 +59,10 @@ class OraclePlane(ControlPlane):
         self.kube.call("POST", "/apis/node.k8s.io/v1/runtimeclasses", {
             "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME},
             "handler": RUNTIME, "overhead": {"podFixed": OVERHEAD},
+        })  # fmt: skip
+        self.kube.create({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": AT_ONCE},
+            "provisioner": "oracle.example.org/nobody", "volumeBindingMode": "Immediate",
         })  # fmt: skip
 
 

@@ -6,7 +6,7 @@ for a few pods instead of one a node; only where the two disagree each node is t
 that evicts nobody.
 
 The scheduler works on what it has seen, which is a little behind. So each cluster ends with a marker: its watches are
-in order, and a pod that fits the marker's label shows that it has seen everything before it.
+in order, and a pod that fits the marker's node and mounts its claim shows that it has seen everything before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 
+import claims
 import clusters
 from clusters import Cluster
 from kube import Json, path_of
@@ -36,6 +38,10 @@ class Site:
         self._verdicts = verdicts
         self.cluster = cluster
         self.id = f"{cluster.seed}-{next(_numbers)}"
+        self._storage = [*cluster.volumes, *cluster.claims]
+        if self._storage:  # the marker's own, last
+            marker = f"marker-{self.id}"
+            self._storage += [claims.volume(marker, "anywhere", Random(0)), claims.claim(marker, "bound")]  # noqa: S311
 
     def __enter__(self) -> Site:
         try:
@@ -51,10 +57,12 @@ class Site:
     # === making it ===
 
     def _make(self) -> None:
+        name = f"marker-{self.id}"
         marker = {
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": f"marker-{self.id}"},
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
             "status": {"allocatable": {"pods": "10"}, "capacity": {"pods": "10"}},
         }  # fmt: skip
+        whole: Json = {"containers": [{"name": "x", "image": "x"}], "tolerations": EVERYTHING}
         for node in self.cluster.nodes:
             self._kube.create(self._ours(node))
         for node in self.cluster.nodes:
@@ -62,11 +70,15 @@ class Site:
                 self._kube.delete("Node", node["metadata"]["name"])
         for pod in self.cluster.pods:
             self._create_load(pod)
+        if self._storage:
+            for thing in self._storage:
+                self._create_storage(thing)
+            whole["volumes"] = [{"name": "x", "persistentVolumeClaim": {"claimName": name}}]
         eventually(self._settled, f"cluster {self.cluster.seed} has its taints", 30, every=0.05)
         self._kube.create(marker)
-        pinned = pin({"containers": [{"name": "x", "image": "x"}], "tolerations": EVERYTHING}, f"marker-{self.id}")
+        pinned = pin(whole, name)
         eventually(lambda: self._ask([pinned])[0].node, "the scheduler has seen the cluster", 30, every=0.02)
-        self._kube.delete("Node", f"marker-{self.id}")
+        self._kube.delete("Node", name)
 
     def _ours(self, thing: Json) -> Json:
         made = copy.deepcopy(thing)
@@ -80,6 +92,13 @@ class Site:
             self._kube.patch("Pod", meta["name"], {"status": status}, meta["namespace"], sub="/status")
         if TERMINATING in meta.get("annotations", {}):
             self._kube.delete("Pod", meta["name"], meta["namespace"])
+
+    def _create_storage(self, thing: Json) -> None:
+        meta = thing["metadata"]
+        self._kube.create(self._ours(thing))
+        self._kube.patch(
+            thing["kind"], meta["name"], {"status": thing["status"]}, meta.get("namespace"), sub="/status"
+        )  # fmt: skip
 
     def _settled(self) -> bool:
         """The controller-manager has made of each node's state the taints that it will have."""
@@ -95,8 +114,12 @@ class Site:
         return self._kube.list_of("Node", labelSelector=f"{CLUSTER}={self.id}")
 
     def dump(self, path: Path) -> None:
-        """What `kubectl get nodes,pods -A -o json` says of this cluster alone."""
-        kinds = {"Node": self.nodes(), "Pod": self._kube.list_of("Pod", labelSelector=f"{CLUSTER}={self.id}")}
+        """What `kubectl get nodes,pods,pvc,pv,storageclass -A -o json` says of this cluster alone."""
+        of_pods = ["Pod", "PersistentVolumeClaim", "PersistentVolume"] if self._storage else ["Pod"]
+        kinds = {"Node": self.nodes()}
+        kinds |= {kind: self._kube.list_of(kind, labelSelector=f"{CLUSTER}={self.id}") for kind in of_pods}
+        if self._storage:
+            kinds["StorageClass"] = self._kube.list_of("StorageClass")
         items = [{"apiVersion": "v1", "kind": kind, **item} for kind, found in kinds.items() for item in found]
         path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
@@ -108,6 +131,11 @@ class Site:
             if clusters.is_leaving(node) and self._kube.find("Node", node["metadata"]["name"]):
                 self._kube.patch("Node", node["metadata"]["name"], {"metadata": {"finalizers": None}})
         self._kube.call("DELETE", path_of("Node"), params=ours)
+        for thing in reversed(self._storage):
+            kind, name, space = thing["kind"], thing["metadata"]["name"], thing["metadata"].get("namespace")
+            self._kube.delete(kind, name, space)
+            if self._kube.find(kind, name, space):  # nobody else takes away what protects it while it is in use
+                self._kube.patch(kind, name, {"metadata": {"finalizers": None}}, space)
         eventually(lambda: not self.nodes(), f"the nodes of cluster {self.cluster.seed} are gone", 30)
 
     # === asking ===

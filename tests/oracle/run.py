@@ -76,8 +76,9 @@ def _judge(oracle: Oracle, make: Callable[[], Case]) -> Outcome:
 def summary(total: Outcome, clusters: int, seconds: float) -> str:
     more = f"{total.fitting} nodes fit, {total.refused} choices refused, {total.unsteady} asked twice, {seconds:.0f} s"
     bad = len(total.disagreements)
-    said = f"{total.compared} choices over {clusters} clusters {'compared' if bad else 'agree'}, {bad} disagree"
-    return f"oracle: {said}; {total.fills} greedy fills {'compared' if bad else 'agree'} ({more})"
+    agree = "compared" if bad else "agree"
+    said = f"{total.compared} choices and {total.refusals} refusals over {clusters} clusters {agree}, {bad} disagree"
+    return f"oracle: {said}; {total.fills} greedy fills {agree} ({more})"
 
 
 def seeds(first: int, count: int, size: int | None = None) -> list[Callable[[], Case]]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,6 +19,8 @@ from oracle import Case, Oracle, fill_sizes
 from run import CASES, CLUSTERS, FIRST_SEED, LEAST_CHOICES, at_work, compare, kept_cases, seeds
 
 SMALL = 8
+LEAST_REFUSALS = 500
+MOST_REFUSED = 0.75  # of all choices that are drawn
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,8 @@ def test_random_clusters_agree(oracle: Oracle, say: Callable[[str], None]) -> No
     assert total.compared >= LEAST_CHOICES
     assert total.fills > CLUSTERS
     assert total.fitting > total.compared / 2, "too many questions have the answer `nowhere`"
+    assert total.refusals >= LEAST_REFUSALS
+    assert total.refused < MOST_REFUSED * (total.refused + total.compared), "too many choices are refused"
 
 
 # === the oracle itself ===
@@ -62,6 +66,27 @@ def _one_more_is_now(said: Json) -> None:
         node["availability"] = "now"
 
 
+def _nothing_is_possible(said: Json) -> None:
+    if said["answer"]:
+        _refuse(said, said["answer"]["patch"])
+
+
+def _no_gpu_is_named(said: Json) -> None:
+    if said["answer"] and any(name.endswith("/gpu") for name, n in _asked(said) if n):
+        _refuse(said, None)
+
+
+def _asked(said: Json) -> Iterable[tuple[str, str | None]]:
+    limits: dict[str, str | None] = said["answer"]["patch"]["extra_resource_limits"]
+    return limits.items()
+
+
+def _refuse(said: Json, patch: Json | None) -> None:
+    for node in said["nodes"]:
+        node["availability"] = "never"
+    said.update(answer=None, refusal="it can't run on this cluster", patch_if_refused=patch)
+
+
 def _one_more_is_free(report: Json) -> None:
     for node in [each for each in report["nodes"] if each["gpus"]][:1]:
         node["gpus"][0]["free"] += 1
@@ -76,6 +101,8 @@ def _largest_is_larger(report: Json) -> None:
     [
         ("explanation", _first_now_is_busy, "scheduler binds"),
         ("explanation", _one_more_is_now, "scheduler no"),
+        ("explanation", _nothing_is_possible, "scheduler binds"),
+        ("explanation", _no_gpu_is_named, "would do"),
         ("gpus", _one_more_is_free, "free, filled"),
         ("gpus", _largest_is_larger, "largest"),
     ],

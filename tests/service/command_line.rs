@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{A100, Cluster};
 
 fn berth(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
@@ -110,6 +110,39 @@ fn offers_patches_and_explanations_come_from_the_dump() {
         nodes.iter().find(|node| node["name"] == name).expect("a node")["availability"].clone()
     };
     assert_eq!([node("l4-1"), node("l4-2"), node("l4-3"), node("cpu-1")], ["busy", "now", "starting", "never"]);
+}
+
+#[test]
+fn a_named_server_is_asked_for_by_its_name() {
+    let config = File::new(
+        "limits.yaml",
+        "profiles: [{slug: gpu, title: GPU, image: ml-gpu, gpu: {}}]\nvolumes: []\nlimits: {gpusPerUser: 1}\n",
+    );
+    let cluster = Cluster::default().gpu_node("gpu-a", A100, 81920, 2).pod("jupyterhub/jupyter-ada-lab", "gpu-a", 1);
+    let cluster = cluster.change(|pod| {
+        pod["metadata"]["annotations"] =
+            serde_json::json!({"hub.jupyter.org/username": "ada", "hub.jupyter.org/servername": "lab"});
+    });
+    let dump = File::new("limits.json", &cluster.text());
+    let asked = |command| [command, "--from", dump.path(), "--config", config.path(), "--user", "ada"];
+    let of = |command: &'static str, server: &str| answered(&[asked(command).as_slice(), &["--server", server]].concat());
+
+    assert!(refused(&asked("spawn"), 1).contains("in use: 1 by your server lab"));
+    assert_eq!(of("spawn", "lab")["profile"], "gpu", "its own pod is not in its way");
+    assert!(answered(&asked("explain"))["refusal"].is_string());
+    assert_eq!(of("explain", "lab")["refusal"], Value::Null);
+    let availability = |list: &Value| list["profiles"][0]["berth"]["availability"].clone();
+    assert_eq!([availability(&answered(&asked("profiles"))), availability(&of("profiles", "lab"))], ["busy", "now"]);
+}
+
+#[test]
+fn the_hubs_settings_are_known_where_the_catalogue_tells_them() {
+    for (base, known) in [("", false), ("base: {node_selector: {pool: users}}\n", true)] {
+        let config =
+            File::new("base.yaml", &format!("profiles: [{{slug: cpu, title: CPU, image: ml-cpu}}]\nvolumes: []\n{base}"));
+        let answer = answered(&["explain", "--from", &dump(), "--config", config.path(), "--user", "ada"]);
+        assert_eq!((&answer["hub_settings_known"], answer["refusal"].is_string()), (&Value::Bool(known), known));
+    }
 }
 
 #[test]

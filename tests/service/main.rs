@@ -12,6 +12,7 @@ mod board_events;
 mod cluster;
 mod command_line;
 mod counts;
+mod explanations;
 mod gpu_rules;
 mod holds;
 mod http_routes;
