@@ -3,6 +3,7 @@
 //! Everything is rendered here, by maud, which escapes what it is given. There is no inline script or style, so that the
 //! policy can forbid both. All addresses are relative to the page, or below the hub's base URL.
 
+mod choices;
 pub mod cluster;
 pub mod offers;
 pub mod servers;

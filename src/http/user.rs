@@ -29,6 +29,8 @@ struct Whose {
     server: String,
     /// Groups as the hub has them, if it knows the user.
     from_hub: bool,
+    /// Groups as they are given, none where none are.
+    typed: bool,
     /// Options for a dry run, by a page's form: `try.gpus=2`.
     tried: Map<String, Value>,
 }
@@ -49,7 +51,9 @@ impl Whose {
                     whose.admin = Some(value.parse().map_err(|_| wrong(format!("admin is {value:?}, not true or false")))?)
                 }
                 "server" => whose.server = value,
-                "from" if ["hub", "typed"].contains(&value.as_str()) => whose.from_hub = value == "hub",
+                "from" if ["hub", "typed"].contains(&value.as_str()) => {
+                    (whose.from_hub, whose.typed) = (value == "hub", value == "typed")
+                }
                 "from" => return Err(wrong(format!("from is {value:?}, not hub or typed"))),
                 other => match other.strip_prefix("try.") {
                     Some(option) => drop(whose.tried.insert(option.to_owned(), value.into())),
@@ -104,7 +108,9 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     let other = whose.other_user();
     let mut user = match &other {
         None => caller.clone(),
-        Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin => caller.clone(),
+        Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin && !(caller.admin && whose.typed) => {
+            caller.clone()
+        }
         Some(_) if !caller.admin => {
             let problem = Problem::new(403, "forbidden", "Only administrators may see what others are offered.");
             return Ok(show(&request, &problem, "profiles"));
@@ -133,11 +139,13 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     let tried = tried.then(|| (&options, dry_run(&service, &user, &whose.server, &options)));
     let from_hub = other.is_none() || known.is_some();
     let unknown = whose.from_hub && other.is_some() && known.is_none() && people.is_some();
-    let asked = Asked { user: &user, server: &whose.server, from_hub, unknown, tried };
-    let hidden = hidden(&view.context("", ""), &user);
+    let settings_known = page.hub.is_none() || service.bases.knows(&(user.name.clone(), whose.server.clone()));
+    let asked = Asked { user: &user, server: &whose.server, from_hub, unknown, settings_known, tried };
+    let context = view.context("", &whose.server);
+    let hidden = hidden(&context, &user);
     let content = html! {
         (offers::form(&asked, people.as_deref()))
-        (offers::for_admin(&asked, &offers, &hidden))
+        (offers::for_admin(&asked, &offers, &hidden, &context))
     };
     Ok(page.respond(StatusCode::OK, &content))
 }

@@ -6,10 +6,10 @@ use actix_web::web;
 use berth::http::explain::explain;
 use berth::http::{Access, Service};
 use berth::profiles::User;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cluster::{A100, Cluster, T4, catalogue, mixed};
-use crate::http_routes::{check_schema, get, service_with, tokens};
+use crate::http_routes::{get, service_with, tokens};
 use crate::login_hub::{Browser, Hub, Page};
 
 pub const BOARD: &str = "/services/berth/";
@@ -214,63 +214,6 @@ async fn a_long_queue_is_told_in_part_and_stays_quick() {
         page.text.contains("No other request of this hub is ahead of this one.") && page.text.contains("49 requests are ahead"),
         "in their order"
     );
-}
-
-#[actix_web::test]
-async fn profiles_are_a_page_for_browsers_and_json_for_programs() {
-    let hub = Hub::start();
-    let service = berth_over(&hub, &mixed(), "");
-    let mut browser = Browser::new(&service, "ada");
-    let page = browser.log_in(&hub, PROFILES, "ada").await;
-    check_page(&page);
-    assert!(page.text.contains("GPU on gpu-a") && !page.text.contains("Dry run"), "{}", page.text);
-    for accept in ["application/json", "*/*"] {
-        let list = browser.clone().with(&[("accept", accept)]).get(PROFILES).await;
-        assert_eq!((list.status.as_u16(), list.header("content-type")), (200, "application/json"), "{accept}");
-        let list: Value = serde_json::from_str(&list.text).expect("JSON");
-        check_schema("ProfileList", &list);
-        assert!(list.get("hidden").is_none());
-    }
-}
-
-const TWO: &str = "profiles: [{slug: open, title: Open, image: ml-cpu}, \
-    {slug: lab, title: For the lab, image: ml-gpu, access: {groups: [lab, staff]}, gpu: {counts: [1, 2]}}, \
-    {slug: on, title: 'On {node}', image: ml-gpu, gpu: {}, perNode: {maxEntries: 1}}]";
-
-#[actix_web::test]
-async fn an_administrator_sees_anyones_list_what_is_hidden_and_the_exact_patch() {
-    let hub = Hub::start();
-    hub.state.lock().expect("a lock").users = json!([{"name": "grace", "groups": ["lab"]}]);
-    let service = berth_over(&hub, &mixed(), TWO);
-    let mut browser = Browser::new(&service, "root");
-    let page = browser.log_in(&hub, &format!("{PROFILES}?user=grace&from=typed&groups=guests"), "root").await;
-    check_page(&page);
-    for text in [
-        "Only for members of lab or staff.",
-        "Its 2 nodes are more than perNode.maxEntries (1)",
-        "<option value=\"grace\">",
-        "Dry run",
-    ] {
-        assert!(page.text.contains(text), "{text} is not in {}", page.text);
-    }
-    let page = browser.get(&format!("{PROFILES}?user=grace&from=hub&groups=")).await;
-    assert!(page.text.contains("in lab") && !page.text.contains("Only for members"), "{}", page.text);
-
-    let page = browser.get(&format!("{PROFILES}?user=grace&from=hub&try.profile=lab&try.gpus=2")).await;
-    let program = browser.clone().with(&[("accept", "application/json")]);
-    let path = "/services/berth/api/v1/explain?user=grace&groups=lab&options=%7B%22profile%22:%22lab%22,%22gpus%22:%222%22%7D";
-    let explained: Value = serde_json::from_str(&program.clone().get(path).await.text).expect("JSON");
-    check_schema("Explanation", &explained);
-    let patch = serde_json::to_string_pretty(&explained["answer"]["patch"]).expect("JSON").replace('"', "&quot;");
-    assert!(patch.contains("&quot;nvidia.com/gpu&quot;: &quot;2&quot;"), "{patch}");
-    assert!(page.text.contains(&patch), "{patch} is not in {}", page.text);
-
-    let list: Value =
-        serde_json::from_str(&program.clone().get(&format!("{PROFILES}?user=grace&groups=guests")).await.text).expect("JSON");
-    check_schema("ProfileList", &list);
-    assert_eq!(list["hidden"][0], json!({"slug": "lab", "title": "For the lab", "reason": "only for members of lab or staff"}));
-    let refused = program.clone().get("/services/berth/api/v1/explain?user=x&options=%7B%22profile%22:%22lab%22%7D").await;
-    assert_eq!(refused.status, 403, "{}", refused.text);
 }
 
 #[actix_web::test]

@@ -32,6 +32,8 @@ pub struct State {
     /// Token: user, browser session.
     tokens: HashMap<String, [String; 2]>,
     pub scopes: Vec<String>,
+    /// Those of everybody.
+    pub groups: Vec<String>,
     pub fails: bool,
     /// How often it was asked whose a token is.
     pub asked: usize,
@@ -143,7 +145,7 @@ async fn owner(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResp
         return HttpResponse::Forbidden().finish();
     };
     HttpResponse::Ok().json(json!({
-        "kind": "user", "name": user, "groups": [], "admin": user == "root", "scopes": state.scopes, "session_id": session
+        "kind": "user", "name": user, "groups": state.groups, "admin": user == "root", "scopes": state.scopes, "session_id": session
     }))
 }
 

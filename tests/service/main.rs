@@ -24,6 +24,7 @@ mod login_hub;
 mod nvidia_loading;
 mod nvidia_sharing;
 mod offers;
+mod offers_page;
 mod patches;
 mod people;
 mod places;
