@@ -1,5 +1,5 @@
-"""How an open board comes through what befalls its connection: it says what it has lost, mends it by itself, asks less and
-less often meanwhile, and holds nothing open while nobody looks.
+"""How an open board comes through what befalls its connection: it says what it has lost, mends it by itself, asks less
+and less often meanwhile, and holds nothing open while nobody looks.
 """
 
 from __future__ import annotations
