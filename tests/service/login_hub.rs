@@ -144,8 +144,13 @@ async fn owner(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResp
     let Some([user, session]) = state.tokens.get(header.trim_start_matches("Bearer ")) else {
         return HttpResponse::Forbidden().finish();
     };
+    let mut scopes = state.scopes.clone();
+    // A token that he made has all that its owner has; that of a log-in has not.
+    if user == "root" && session.is_empty() {
+        scopes.push("list:users".into());
+    }
     HttpResponse::Ok().json(json!({
-        "kind": "user", "name": user, "groups": state.groups, "admin": user == "root", "scopes": state.scopes, "session_id": session
+        "kind": "user", "name": user, "groups": state.groups, "admin": user == "root", "scopes": scopes, "session_id": session
     }))
 }
 
