@@ -9,6 +9,7 @@ use super::Service;
 use super::auth::admit_user;
 use super::pages::servers::Servers;
 use super::pages::{Page, cluster, hub_of};
+use super::people::Which;
 
 pub async fn board(service: web::Data<Service>, request: HttpRequest) -> actix_web::Result<HttpResponse> {
     let user = admit_user(&service, &request).await?.user;
@@ -19,7 +20,7 @@ pub async fn board(service: web::Data<Service>, request: HttpRequest) -> actix_w
         let nothing = html! { section data-part="kinds" id="kinds" { p { "Berth has no picture of the cluster yet." } } };
         return Ok(page.respond(StatusCode::SERVICE_UNAVAILABLE, &nothing));
     };
-    let people = if user.admin { service.people().await } else { None };
+    let people = if user.admin { service.people(Which::Active).await } else { None };
     let servers = Servers::new(snapshot, &view.catalogue, hub);
     let content = html! {
         (servers.own(&user))

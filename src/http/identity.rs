@@ -122,9 +122,13 @@ impl Identities {
         Ok(Self { client, api: api.trim_end_matches('/').to_owned(), keep_known, answers })
     }
 
-    /// The user behind a token.
+    /// The user behind a token that he made. It may be a narrow one, for a script: it is an administrator's only if the
+    /// hub itself would let it list the users. The token of a log-in never does.
     pub async fn resolve(&self, token: &str) -> Result<Identity, IdentityError> {
-        self.known(token).await?.admit()
+        let known = self.known(token).await?;
+        let mut identity = known.admit()?;
+        identity.user.admin &= known.owner.scopes.iter().any(|scope| scope == "list:users");
+        Ok(identity)
     }
 
     /// The user behind the token of a log-in, as long as the browser is in the hub session in which he logged in. The hub

@@ -240,7 +240,7 @@ pub fn show(request: &HttpRequest, problem: &Problem, retry: &str) -> HttpRespon
     );
     let mut response = HttpResponse::build(problem.status_code());
     response.content_type("text/html; charset=utf-8").insert_header(("cache-control", "no-store"));
-    response.insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'self'"));
+    response.insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"));
     response.insert_header((REFERRER_POLICY, "no-referrer")).body(page)
 }
 

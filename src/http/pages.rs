@@ -3,6 +3,7 @@
 //! Everything is rendered here, by maud, which escapes what it is given. There is no inline script or style, so that the
 //! policy can forbid both. All addresses are relative to the page, or below the hub's base URL.
 
+mod choices;
 pub mod cluster;
 pub mod offers;
 pub mod servers;
@@ -24,7 +25,7 @@ use crate::profiles::User;
 use crate::profiles::waiting::span;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Files by name: content, and its type.
 const FILES: [(&str, &str, &str); 3] = [

@@ -12,6 +12,7 @@ use super::hub::{ProfileList, list_profiles};
 use super::login::{SESSION, show, wants_page};
 use super::pages::offers::{self, Asked};
 use super::pages::{Page, hub_of};
+use super::people::Which;
 use super::problem::Problem;
 use super::session::Cookies;
 use super::{Access, Service, json, openapi};
@@ -32,6 +33,8 @@ struct Whose {
     from_hub: bool,
     /// The user of the page that asks; an answer for anyone else would be shown as this one's.
     page_of: Option<String>,
+    /// Groups as they are given, none where none are.
+    typed: bool,
     /// Options for a dry run, by a page's form: `try.gpus=2`.
     tried: Map<String, Value>,
 }
@@ -53,7 +56,9 @@ impl Whose {
                 }
                 "server" => whose.server = value,
                 "as" => whose.page_of = Some(value),
-                "from" if ["hub", "typed"].contains(&value.as_str()) => whose.from_hub = value == "hub",
+                "from" if ["hub", "typed"].contains(&value.as_str()) => {
+                    (whose.from_hub, whose.typed) = (value == "hub", value == "typed")
+                }
                 "from" => return Err(wrong(format!("from is {value:?}, not hub or typed"))),
                 other => match other.strip_prefix("try.") {
                     Some(option) => drop(whose.tried.insert(option.to_owned(), value.into())),
@@ -115,14 +120,16 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     let other = whose.other_user();
     let mut user = match &other {
         None => caller.clone(),
-        Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin => caller.clone(),
+        Some(user) if user.name == caller.name && user.groups.is_empty() && !user.admin && !(caller.admin && whose.typed) => {
+            caller.clone()
+        }
         Some(_) if !caller.admin => {
             let problem = Problem::new(403, "forbidden", "Only administrators may see what others are offered.");
             return Ok(show(&request, &problem, "profiles"));
         }
         Some(user) => user.clone(),
     };
-    let people = if caller.admin && (as_page || whose.from_hub) { service.people().await } else { None };
+    let people = if caller.admin && (as_page || whose.from_hub) { service.people(Which::Everybody).await } else { None };
     let known = people.as_ref().filter(|_| whose.from_hub).and_then(|people| people.person(&user.name));
     if let Some(person) = known {
         user.groups.clone_from(&person.groups);
@@ -146,11 +153,13 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     let tried = tried.then(|| (&options, dry_run(&service, &user, &whose.server, &options)));
     let from_hub = other.is_none() || known.is_some();
     let unknown = whose.from_hub && other.is_some() && known.is_none() && people.is_some();
-    let asked = Asked { user: &user, server: &whose.server, from_hub, unknown, tried };
-    let hidden = hidden(&view.context("", ""), &user);
+    let settings_known = page.hub.is_none() || service.bases.knows(&(user.name.clone(), whose.server.clone()));
+    let asked = Asked { user: &user, server: &whose.server, from_hub, unknown, settings_known, tried };
+    let context = view.context("", &whose.server);
+    let hidden = hidden(&context, &user);
     let content = html! {
         (offers::form(&asked, people.as_deref()))
-        (offers::for_admin(&asked, &offers, &hidden))
+        (offers::for_admin(&asked, &offers, &hidden, &context))
     };
     Ok(page.respond(StatusCode::OK, &content))
 }

@@ -1,6 +1,6 @@
 """The board and the administrator's page of profiles in a real browser, behind the real hub: how they look on a desk
 and on a phone, light and dark, with and without JavaScript, and that a change of the cluster reaches an open page by
-itself.
+itself. How an open page comes through what befalls its connection is in `test_board_connection.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import A100
+from conftest import A100, fill
 from playwright.sync_api import Page, expect
 from test_pictures import WINDOWS
 from tools import ensure_axe
 from visitor import ADMIN, Visitor
+from waiting import eventually
 from world import Guest
 
 BOARD = "/services/berth/"
@@ -71,28 +72,40 @@ def test_the_board_is_whole_without_javascript(guest: Guest, visitor: Visitor, p
     page = open_page(visitor, "tariq", BOARD, java_script_enabled=False)
     expect(page.locator("#kinds")).to_contain_text("1 of 4 free")
     expect(page.locator("#nodes")).to_contain_text(A100)
+    expect(page.locator("#own")).to_contain_text("You have none in the cluster")
+    expect(page.locator("#age")).to_have_text(re.compile(r"Numbers from \d\d:\d\d:\d\d UTC"))
     page.screenshot(path=pictures / "board-tariq-no-script.png", full_page=True)
+    guest.take_gpus(A100, 1)
+    page.get_by_role("link", name="Reload").click()
+    expect(page.locator("#kinds")).to_contain_text("0 of 4 free")
 
 
-def test_who_has_logged_out_is_told_so(visitor: Visitor) -> None:
-    page = visitor.log_in("tariq")
-    page.route("**/api/v1/gpus/events?**", lambda route: route.fulfill(status=401))
-    page.goto(BOARD)
-    connection = page.locator("#connection")
-    expect(connection).to_contain_text("Connection lost")
-    page.context.clear_cookies()
-    expect(connection).to_contain_text("You are logged out")
+def test_an_open_list_and_the_focus_outlive_new_numbers(guest: Guest, visitor: Visitor) -> None:
+    fill(guest)
+    guest.browser("rosa").submit("gpu")
+    page = open_page(visitor, ADMIN, BOARD)
+    words = page.locator("#all details")
+    words.locator("summary").press("Enter")
+    expect(words).to_have_attribute("open", "")
+    words.evaluate("details => { window.old = details; }")
+    guest.wait_in_vain(gpus=4)
+    eventually(lambda: not page.evaluate("window.old.isConnected"), "its part of the page is swapped")
+    expect(words).to_have_attribute("open", "")
+    expect(words.locator("summary")).to_be_focused()
 
 
 def test_only_administrators_see_who_holds_what(guest: Guest, visitor: Visitor) -> None:
-    guest.spawn("rosa", "gpu")
+    pod = guest.spawn("rosa", "gpu")
     theirs = open_page(visitor, ADMIN, BOARD)
     expect(theirs.locator("#all")).to_contain_text("rosa")
     others = open_page(visitor, "tariq", BOARD)
     expect(others.locator("#kinds")).to_be_visible()
     assert "rosa" not in others.content()
     mine = open_page(visitor, "rosa", BOARD)
-    expect(mine.locator("#own")).to_be_visible()
+    own = mine.locator("#own tbody tr")
+    expect(own).to_have_count(1)
+    expect(own).to_contain_text("1 ×")
+    expect(own).to_contain_text(f"on {pod['spec']['nodeName']}")
 
 
 def test_an_administrator_tries_a_choice_of_somebody_else(guest: Guest, visitor: Visitor) -> None:

@@ -103,7 +103,7 @@ def show(plane: ControlPlane, gpu_node_count: int, pictures: Path | None) -> Non
         if pictures:
             import pictures as camera  # needs a browser, which the demo itself does not
 
-            camera.take(hub.url, pictures)
+            camera.take(hub, pictures)
             return
         print(
             f"\n  Open {hub.url} and log in with any name and password, such as ada; admin is the administrator.\n"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+import nodes
+from hub import Hub
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+WIDTH = 1280
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -18,23 +21,46 @@ def find_chromium() -> str:
     return found
 
 
-def take(hub: str, folder: Path) -> None:
-    """Write `spawn-page.png` and `board.png`."""
+def take(hub: Hub, folder: Path) -> None:
+    """Write `spawn-page.png` and `board.png`: two servers have GPUs, and one waits for some that others hold."""
     folder.mkdir(parents=True, exist_ok=True)
+    for user, gpu, gpus in (("grace", nodes.A100_80, 2), ("rosa", nodes.L4, 1), ("linus", nodes.H100, 4)):
+        hub.call("POST", f"/users/{user}")
+        options = {"profile": "gpu", "gpu-kind": gpu.kind, "gpus": str(gpus)}
+        hub.call("POST", f"/users/{user}/server", json=options)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
-        page = _log_in(chromium, hub, "ada")
-        page.goto(f"{hub}/hub/spawn/ada")
-        page.locator("#profile-item-gpu").check()
-        page.screenshot(path=folder / "spawn-page.png")
-        page = _log_in(chromium, hub, "admin")
-        page.goto(f"{hub}/services/berth/")
-        page.screenshot(path=folder / "board.png")
+        board = _log_in(chromium, hub.url, "admin")
+        board.goto(f"{hub.url}/services/berth/")
+        servers = board.locator("#all tbody tr")
+        expect(servers.filter(has_text="on a100-")).to_have_count(1, timeout=30_000)
+        expect(servers.filter(has_text="on l4-")).to_have_count(1, timeout=30_000)
+        expect(servers.filter(has_text="ahead of this one")).to_have_count(1, timeout=30_000)
+        expect(servers.filter(has_text="starting")).to_have_count(0, timeout=30_000)
+        expect(board.locator("#connection")).to_have_text("Live")
+        form = _log_in(chromium, hub.url, "ada")
+        form.goto(f"{hub.url}/hub/spawn/ada")
+        card = form.locator("[data-slug='gpu']")
+        card.locator("input[type=radio]").check()
+        card.locator("select[name$='--gpu-kind']").select_option(nodes.H100.kind)
+        card.locator("select[name$='--gpus']").select_option("4")
+        expect(card.locator(".berth-word")).to_have_text("Busy now")
+        _picture(form, form.locator("[data-slug='gpu-on-a100-1']"), folder / "spawn-page.png")
+        # It has broken GPUs.
+        _picture(board, board.locator("#nodes tbody tr", has_text="a100-40g"), folder / "board.png")
         chromium.close()
 
 
+def _picture(page: Page, last: Locator, file: Path) -> None:
+    """The page from its top to the end of what is to be seen last."""
+    box = last.bounding_box()
+    assert box is not None, "it is not on the page"
+    height = box["y"] + box["height"] + 2
+    page.screenshot(path=file, full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
+
+
 def _log_in(chromium: Browser, hub: str, user: str) -> Page:
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light").new_page()
+    page = chromium.new_context(viewport={"width": WIDTH, "height": 900}, color_scheme="light").new_page()
     page.goto(f"{hub}/hub/login?next=%2Fhub%2Fhome")
     page.fill("input[name=username]", user)
     page.fill("input[name=password]", "any")

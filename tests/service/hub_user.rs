@@ -25,7 +25,8 @@ fn hub() -> Hub {
     let access = "access:services!service=berth";
     let owners = HashMap::from([
         ("ada", owner("ada", "user", false, &["self", access])),
-        ("root", owner("root", "user", true, &["access:services"])),
+        ("root", owner("root", "user", true, &["access:services", "list:users"])),
+        ("narrow", owner("root", "user", true, &["access:services", "list:users!group=lab"])),
         ("outsider", owner("eve", "user", true, &["self", "access:servers!user=eve"])),
         ("service", owner("culler", "service", true, &[access])),
     ]);
@@ -65,6 +66,9 @@ async fn users_see_their_own_and_administrators_anyones() {
         ("/profiles?as=ada", Some("root"), 401),
         ("/profiles?as=ada&unknown=1", Some("ada"), 400),
         ("/profiles?user=bob&groups=lab", Some("root"), 200),
+        ("/profiles?user=bob&groups=lab", Some("narrow"), 403),
+        ("/api/v1/servers?user=bob", Some("narrow"), 403),
+        ("/profiles", Some("narrow"), 200),
         ("/api/v1/gpus", Some("ada"), 200),
         ("/profiles", Some("outsider"), 403),
         ("/profiles", Some("service"), 403),

@@ -32,11 +32,19 @@ pub struct State {
     /// Token: user, browser session.
     tokens: HashMap<String, [String; 2]>,
     pub scopes: Vec<String>,
+    /// Those of everybody.
+    pub groups: Vec<String>,
     pub fails: bool,
     /// How often it was asked whose a token is.
     pub asked: usize,
-    /// What it lists to who asks for all users; null refuses.
+    /// What it lists to who asks for its users; null refuses.
     pub users: Value,
+    /// Users in one part of that list.
+    pub part: usize,
+    /// What of that list was asked for.
+    pub lists: Vec<String>,
+    /// Who asks for users gets no answer.
+    pub stalled: bool,
 }
 
 #[derive(Clone)]
@@ -53,7 +61,7 @@ impl Hub {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let api = format!("http://{}/hub/api", listener.local_addr().expect("an address"));
-        let state = Arc::new(Mutex::new(State { scopes: vec!["self".into(), ACCESS.into()], ..State::default() }));
+        let state = Arc::new(Mutex::new(State { scopes: vec!["self".into(), ACCESS.into()], part: 1, ..State::default() }));
         let shared = web::Data::from(state.clone());
         let server = HttpServer::new(move || {
             let app = App::new().app_data(shared.clone());
@@ -107,11 +115,26 @@ async fn users(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResp
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     assert_eq!(header("authorization"), format!("Bearer {SERVICE_TOKEN}"));
     assert_eq!(header("accept"), "application/jupyterhub-pagination+json");
-    let state = state.lock().expect("a lock");
+    let answer = {
+        let mut state = state.lock().expect("a lock");
+        state.lists.push(request.query_string().to_owned());
+        if state.stalled { None } else { Some(part(&state, &query(request.query_string()))) }
+    };
+    match answer {
+        Some(answer) => answer,
+        None => std::future::pending().await,
+    }
+}
+
+fn part(state: &State, asked: &HashMap<String, String>) -> HttpResponse {
     let Some(users) = state.users.as_array() else { return HttpResponse::Forbidden().finish() };
-    let at: usize = query(request.query_string())["offset"].parse().expect("a number");
-    let next = (at + 1 < users.len()).then(|| json!({"offset": at + 1, "limit": 1}));
-    HttpResponse::Ok().json(json!({"items": users.get(at).into_iter().collect::<Vec<_>>(), "_pagination": {"next": next}}))
+    let is_active = |user: &&Value| user["servers"].as_object().is_none_or(|servers| !servers.is_empty());
+    let users: Vec<&Value> = users.iter().filter(|user| !asked.contains_key("state") || is_active(user)).collect();
+    let at: usize = asked["offset"].parse().expect("a number");
+    let next = at + state.part;
+    let items: Vec<_> = users.iter().skip(at).take(state.part).collect();
+    let next = (next < users.len()).then(|| json!({"offset": next, "limit": state.part}));
+    HttpResponse::Ok().json(json!({"items": items, "_pagination": {"next": next}}))
 }
 
 async fn owner(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResponse {
@@ -121,8 +144,13 @@ async fn owner(state: web::Data<Mutex<State>>, request: HttpRequest) -> HttpResp
     let Some([user, session]) = state.tokens.get(header.trim_start_matches("Bearer ")) else {
         return HttpResponse::Forbidden().finish();
     };
+    let mut scopes = state.scopes.clone();
+    // A token that he made has all that its owner has; that of a log-in has not.
+    if user == "root" && session.is_empty() {
+        scopes.push("list:users".into());
+    }
     HttpResponse::Ok().json(json!({
-        "kind": "user", "name": user, "groups": [], "admin": user == "root", "scopes": state.scopes, "session_id": session
+        "kind": "user", "name": user, "groups": state.groups, "admin": user == "root", "scopes": scopes, "session_id": session
     }))
 }
 

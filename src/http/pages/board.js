@@ -6,14 +6,20 @@
   if (!main || !window.EventSource) return;
   const connection = document.getElementById("connection");
   const AT_MOST_EVERY = 1000; // ms between two fetches
+  const SHORTEST_PAUSE = 2000;
   const LONGEST_PAUSE = 60000;
-  const RETRY = 5000;
-  let source = null;
-  let retry = 0; // the timer of the next connection
-  let pause = 2000;
+  // The server tells each minute what it told last. A connection that died unseen brings nothing, and no error either.
+  const LONGEST_QUIET = 75000;
+  const LOST = "Connection lost, trying again.";
+  let source = null; // none while nobody looks: over HTTP/1.1 a browser has six connections for all tabs of the hub
+  let watchdog = 0;
+  let next = 0; // the timer of the next try, the only one
+  let pause = SHORTEST_PAUSE;
   let wanted = false; // something changed since the last fetch
   let busy = false;
-  let lastFetch = 0;
+  let lastFetch = -Infinity; // by a clock that nobody sets
+
+  const isOpen = () => source !== null && source.readyState === EventSource.OPEN;
 
   function say(state, text) {
     connection.className = state;
@@ -76,57 +82,92 @@
 
   async function refresh() {
     wanted = true;
-    if (busy || document.hidden) return;
+    if (busy) return;
     busy = true;
     while (wanted && !document.hidden) {
-      const wait = lastFetch + AT_MOST_EVERY - Date.now();
+      const wait = lastFetch + AT_MOST_EVERY - performance.now();
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
       wanted = false;
-      lastFetch = Date.now();
+      lastFetch = performance.now();
       try {
         const answer = await fetch(location.pathname, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(15000) });
-        if (answer.status >= 500) throw new Error(`status ${answer.status}`);
+        const refused = answer.status === 401 || answer.status === 403;
+        // A proxy that has just been started knows no route and says 404; that passes, as all of 5xx does.
+        if (!answer.ok && !refused) throw new Error(`status ${answer.status}`);
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (!swap(page)) {
+        if (refused || !swap(page)) {
+          close(); // only a log-in helps
           say("lost", "You are logged out, or may no longer see this. Reload the page.");
-          clearTimeout(retry); // only a log-in helps
-          source.close();
-        } else if (source.readyState === EventSource.OPEN) say("live", "Live");
+        } else if (isOpen()) {
+          settle();
+          say("live", "Live");
+        } else if (source) say("lost", LOST);
       } catch {
-        say("lost", "The numbers could not be renewed, trying again.");
-        setTimeout(refresh, RETRY);
+        tryAgain(isOpen() ? "The numbers could not be renewed, trying again." : LOST);
       }
     }
     busy = false;
   }
 
-  function lost() {
-    say("lost", "Connection lost, trying again.");
-    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-    refresh(); // the page says more than a refused stream: logged out, or only that there are too many of these
-    retry = setTimeout(open, pause);
+  function settle() {
+    clearTimeout(next);
+    next = 0;
+    pause = SHORTEST_PAUSE;
+  }
+
+  // By a new stream, whatever failed: its first event comes at once and fetches the page.
+  function tryAgain(text) {
+    if (document.hidden) return;
+    say("lost", text);
+    if (next) return;
+    next = setTimeout(open, pause);
     pause = Math.min(pause * 2, LONGEST_PAUSE);
   }
 
-  function open() {
-    clearTimeout(retry);
-    if (source) source.close();
-    source = new EventSource(main.dataset.live);
-    source.onopen = () => {
-      pause = 2000;
-      say("live", "Live");
-    };
-    source.onmessage = refresh; // the first comes at once, so whatever was missed is made good
-    source.onerror = lost;
+  function lost() {
+    clearTimeout(watchdog);
+    source.close(); // left alone, the browser would try for ever at one pace
+    tryAgain(LOST);
+    refresh(); // the page says more than a refused stream: logged out, or only that there are too many of these
   }
 
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && wanted) refresh();
-  });
-  window.addEventListener("pagehide", () => source && source.close());
-  window.addEventListener("pageshow", (event) => event.persisted && open());
+  function heard() {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(lost, LONGEST_QUIET);
+  }
+
+  function close() {
+    settle();
+    clearTimeout(watchdog);
+    if (source) source.close();
+    source = null;
+  }
+
+  function open() {
+    clearTimeout(next);
+    next = 0;
+    if (source) source.close();
+    source = new EventSource(main.dataset.live);
+    source.onmessage = () => {
+      heard();
+      refresh(); // the first comes at once, so whatever was missed is made good
+    };
+    source.onerror = lost;
+    heard();
+  }
+
+  function look() {
+    close();
+    if (document.hidden) say("", "");
+    else open();
+  }
+
+  document.addEventListener("visibilitychange", look);
+  window.addEventListener("online", look);
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", (event) => event.persisted && look());
   document.documentElement.classList.add("script");
   setInterval(grow, 30000);
   localise();
-  open();
+  look();
 })();

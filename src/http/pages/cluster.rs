@@ -55,7 +55,6 @@ fn kind_row(count: &KindCount) -> Markup {
                 (kind.display_name())
                 span.note title=(kind.id) {
                     (kind.sharing.meaning())
-                    @if let Some(mib) = kind.memory_mib { " · " (gib(mib)) " GiB" }
                     @if count.physical != count.total && count.physical > 0 {
                         " · on " (counted(usize::try_from(count.physical).unwrap_or(usize::MAX), "card"))
                     }
@@ -192,8 +191,10 @@ fn node_gpus(gpu: &NodeGpus) -> Markup {
             (bar(gpu.total, [gpu.used, gpu.held, gpu.unhealthy, gpu.unusable]))
             span {
                 strong { (gpu.free) } " of " (gpu.total) " free"
+                @if gpu.used > 0 { ", " (gpu.used) " used" }
                 @if gpu.held > 0 { ", " (gpu.held) " held" }
                 @if gpu.unhealthy > 0 { span.bad { ", " (gpu.unhealthy) " broken" } }
+                @if gpu.unusable > 0 { ", " (gpu.unusable) " unusable" }
                 span.note { (gpu.kind.display_name()) }
             }
         }
@@ -205,7 +206,7 @@ fn cores(millis: u64) -> String {
     text.trim_end_matches(".0").to_owned()
 }
 
-pub fn gib(mib: u64) -> String {
+fn gib(mib: u64) -> String {
     let text = format!("{:.1}", mib as f64 / 1024.0);
     if mib >= 10 << 10 { format!("{:.0}", mib as f64 / 1024.0) } else { text.trim_end_matches(".0").to_owned() }
 }

@@ -3,14 +3,15 @@
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
+use super::choices::{choices, terms};
 use super::{counted, sentence};
 use crate::domain::fit::Availability;
 use crate::http::explain::Explanation;
 use crate::http::people::People;
 use crate::http::problem::Problem;
 use crate::profiles::User;
-use crate::profiles::hidden::Hidden;
-use crate::profiles::offer::Offer;
+use crate::profiles::hidden::{Hidden, kinds_left_out};
+use crate::profiles::offer::{Context, Offer};
 use crate::profiles::refusal::Refusal;
 
 /// Names to choose from in a form; any other can be typed.
@@ -26,6 +27,8 @@ pub struct Asked<'a> {
     pub from_hub: bool,
     /// The hub was asked for the groups and does not know the user.
     pub unknown: bool,
+    /// Whether it is known what the hub's own configuration asks of this server's pod.
+    pub settings_known: bool,
     /// What was tried, and what came of it.
     pub tried: Option<(&'a Value, Result<Explanation, Refusal>)>,
 }
@@ -54,7 +57,7 @@ pub fn form(asked: &Asked<'_>, people: Option<&People>) -> Markup {
 }
 
 /// What an administrator sees of somebody's list.
-pub fn for_admin(asked: &Asked<'_>, offers: &Result<Vec<Offer>, Problem>, hidden: &[Hidden]) -> Markup {
+pub fn for_admin(asked: &Asked<'_>, offers: &Result<Vec<Offer>, Problem>, hidden: &[Hidden], context: &Context<'_>) -> Markup {
     let user = asked.user;
     html! {
         p {
@@ -63,8 +66,11 @@ pub fn for_admin(asked: &Asked<'_>, offers: &Result<Vec<Offer>, Problem>, hidden
             " is offered this. A program gets it as JSON from " code { "profiles?" (query(asked, None)) } "."
         }
         @if asked.unknown { p.warning { "The hub knows no user " strong { (user.name) } ": the groups are those of the form." } }
+        @if !asked.settings_known {
+            p.warning { "The hub has not asked for this server's form since Berth started: judged without the hub's own settings." }
+        }
         @if let Some((options, outcome)) = &asked.tried { (result(asked, options, outcome)) }
-        (list(offers, Some(asked)))
+        (list(offers, Some((asked, context))))
         section aria-labelledby="hidden-title" {
             h2 #hidden-title { "Not on the list" }
             @if hidden.is_empty() { p.faint { "Every profile of the catalogue is." } } @else {
@@ -81,8 +87,8 @@ pub fn for_admin(asked: &Asked<'_>, offers: &Result<Vec<Offer>, Problem>, hidden
     }
 }
 
-/// The offers; for administrators with a form to try each.
-pub fn list(offers: &Result<Vec<Offer>, Problem>, asked: Option<&Asked<'_>>) -> Markup {
+/// The offers; for administrators with what each leaves out, and a form to try it.
+pub fn list(offers: &Result<Vec<Offer>, Problem>, admin: Option<(&Asked<'_>, &Context<'_>)>) -> Markup {
     html! {
         section aria-labelledby="offers-title" {
             h2 #offers-title { "Profiles" }
@@ -96,10 +102,15 @@ pub fn list(offers: &Result<Vec<Offer>, Problem>, asked: Option<&Asked<'_>>) -> 
                             p.faint {
                                 code { (offer.slug) }
                                 @if offer.berth.total > 0 { " · " (offer.berth.free) " of " (offer.berth.total) " GPUs free" }
-                                " · " (offer.berth.image)
+                                " · " (offer.berth.image) (terms(offer))
                             }
                             @if !offer.berth.reasons.is_empty() { ul.reasons { @for reason in &offer.berth.reasons { li { (sentence(reason)) } } } }
-                            @if let Some(asked) = asked { (trial(offer, asked)) }
+                            @if let Some((asked, context)) = admin {
+                                (choices(offer, &kinds_left_out(context, offer)))
+                                (trial(offer, asked))
+                            } @else {
+                                (choices(offer, &[]))
+                            }
                         }
                     }
                 }
@@ -108,7 +119,7 @@ pub fn list(offers: &Result<Vec<Offer>, Problem>, asked: Option<&Asked<'_>>) -> 
     }
 }
 
-fn badge(availability: Availability) -> Markup {
+pub fn badge(availability: Availability) -> Markup {
     let (class, text) = match availability {
         Availability::Now => ("now", "free now"),
         Availability::Busy => ("busy", "in use"),
@@ -188,6 +199,10 @@ fn explained(explanation: &Explanation) -> Markup {
             p { (sentence(&answer.summary)) }
             h3 { "Patch" }
             pre tabindex="0" { (serde_json::to_string_pretty(&answer.patch).unwrap_or_default()) }
+        }
+        @if let Some(patch) = &explanation.patch_if_refused {
+            h3 { "The patch, if it were not refused" }
+            pre tabindex="0" { (serde_json::to_string_pretty(patch).unwrap_or_default()) }
         }
         details #verdicts {
             summary { "Node by node " span.faint { (counted(explanation.nodes.len(), "node")) } }

@@ -118,14 +118,16 @@ impl<'a> Servers<'a> {
                     } }
                 td.number data-label="Since" { (since(server)) }
                 td.number data-label="Idle" {
-                    @match people.map(|people| people.seen(server.owner())) {
+                    @match people.map(|people| people.seen(server.owner(), &server.since)) {
+                        // A server that waits for its node has done nothing yet; the hub calls its start an activity.
+                        _ if !matches!(server.stage, Stage::Bound(_)) => {}
                         Some(Seen::Active(moment)) => (ago(moment)),
                         Some(Seen::NotSaid) | None => span.faint { "unknown" },
                         Some(Seen::Nowhere) => span.faint title="This hub does not know the server as running" { "not running" },
                     }
                 }
                 @if let Some(hub) = hub {
-                    td { a href=(admin_page(hub, &server.user)) aria-label=(format!("Stop the server of {} in the hub", server.user)) { "Stop…" } }
+                    td { a href=(admin_page(hub, &server.user)) aria-label=(stop(server)) { "Stop…" } }
                 }
             }
         }
@@ -152,6 +154,12 @@ impl<'a> Servers<'a> {
 fn admin_page(hub: &str, user: &str) -> String {
     let query = serde_urlencoded::to_string([("name_filter", user)]).unwrap_or_default();
     format!("{hub}hub/admin#/?{query}")
+}
+
+/// Of one server among several of a user.
+fn stop(server: &Server) -> String {
+    let which = if server.name.is_empty() { "default server".to_owned() } else { format!("server {}", server.name) };
+    format!("Stop the {which} of {} in the hub", server.user)
 }
 
 fn name(server: &Server) -> Markup {
