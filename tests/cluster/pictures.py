@@ -56,7 +56,8 @@ def _picture(page: Page, last: Locator, file: Path) -> None:
     box = last.bounding_box()
     assert box is not None, "it is not on the page"
     height = box["y"] + box["height"] + 2
-    page.screenshot(path=file, full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
+    clip = {"x": 0, "y": 0, "width": WIDTH, "height": height}
+    page.screenshot(path=file, full_page=True, animations="disabled", clip=clip)
 
 
 def _log_in(chromium: Browser, hub: str, user: str) -> Page:
