@@ -5,6 +5,7 @@ pub mod base;
 pub mod fit;
 pub mod gpu;
 pub mod gpu_rule;
+pub mod growth;
 pub mod image;
 pub mod lenient;
 pub mod node;

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod refusal;
 pub mod slug;
 pub mod survey;
+mod tolerations;
 pub mod waiting;
 
 use serde::Deserialize;

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::gpu::{MIG_STATE, can_be_cut_up};
+use super::growth::{Growth, Template};
 use super::node::{NodeFacts, NodeState, reconfiguring};
 use super::resources::Resources;
 use super::selector::{NodeRequirements, Taint};
-use super::snapshot::{Growth, Template};
 use super::storage::Reach;
 
 /// When a request can be served. The order is from best to worst.

@@ -12,15 +12,17 @@ use crate::catalogue::{AvoidGpuNodes, Catalogue, GpuRequest, ImageChoice, Profil
 use crate::domain::base::{Base, amounts};
 use crate::domain::fit::{Assessment, Availability, PodShape, assess};
 use crate::domain::gpu::{GpuPool, selecting_terms};
+use crate::domain::growth::Growth;
 use crate::domain::image::fingerprint;
 use crate::domain::node::NodeState;
 use crate::domain::quota::{Excess, worst};
 use crate::domain::resources::Resources;
 use crate::domain::selector::{NodeRequirements, NodeSelectorTerm, Requirement, Toleration, multiply_terms};
-use crate::domain::snapshot::{Growth, KindCount, Snapshot};
+use crate::domain::snapshot::{KindCount, Snapshot};
 use crate::profiles::claims::{self, Unmountable};
 use crate::profiles::keep_off;
 use crate::profiles::limits::Allowance;
+use crate::profiles::tolerations;
 
 /// A profile with its options settled.
 #[derive(Clone, Debug)]
@@ -178,7 +180,7 @@ fn plan_for<'a>(
     };
     // A pod that may go anywhere keeps to the hub's own tolerations.
     let chosen = gpu.is_some() || request.node.is_some() || shared_code.is_some();
-    let tolerations = if chosen { tolerations(snapshot.nodes.iter().filter(wanted), &growth, catalogue) } else { Vec::new() };
+    let tolerations = if chosen { tolerations::of(snapshot.nodes.iter().filter(wanted), &growth, catalogue) } else { Vec::new() };
     let gpu = gpu.map(|choice| (choice.resource, request.gpus));
     let requirements = NodeRequirements {
         node_selector: base.node_selector.clone(),
@@ -315,40 +317,6 @@ fn shared_code_term(request: &Request<'_>, catalogue: &Catalogue) -> Option<Node
 pub fn label_term(labels: &BTreeMap<String, String>) -> NodeSelectorTerm {
     let equal = |(key, value): (&String, &String)| Requirement::is_in(key, vec![value.clone()]);
     NodeSelectorTerm { match_expressions: labels.iter().map(equal).collect(), ..NodeSelectorTerm::default() }
-}
-
-/// Tolerations for the taints that these nodes really carry, as far as the catalogue allows their keys. Those of nodes that
-/// do not run yet are those of their pool's other nodes, or not known; the usual ones bear the vendor's name.
-fn tolerations<'a>(
-    nodes: impl Iterator<Item = &'a Arc<NodeState>>,
-    growth: &[&'a Growth],
-    catalogue: &Catalogue,
-) -> Vec<Toleration> {
-    let vendors: BTreeSet<&str> = growth.iter().map(|growth| domain(&growth.pool.kind.resource)).collect();
-    let usual = catalogue.tolerate.iter().map(String::as_str).filter(|key| vendors.contains(domain(key)));
-    let taints: BTreeSet<(&str, &str)> = nodes
-        .flat_map(|node| &node.facts.taints)
-        .chain(growth.iter().flat_map(|growth| &growth.templates).flat_map(|template| &template.taints))
-        .filter(|taint| tolerated(&taint.key, catalogue))
-        .map(|taint| (taint.key.as_str(), taint.effect.as_str()))
-        .chain(usual.map(|key| (key, "NoSchedule")))
-        .collect();
-    let toleration = |(key, effect): (&str, &str)| Toleration {
-        key: Some(key.to_owned()),
-        operator: Some("Exists".to_owned()),
-        effect: Some(effect.to_owned()),
-        ..Toleration::default()
-    };
-    taints.into_iter().map(toleration).collect()
-}
-
-/// `nvidia.com` of `nvidia.com/mig-1g.5gb`, of whose nodes the taint is usually `nvidia.com/gpu`.
-fn domain(name: &str) -> &str {
-    name.split('/').next().unwrap_or_default()
-}
-
-fn tolerated(key: &str, catalogue: &Catalogue) -> bool {
-    catalogue.tolerate.iter().any(|known| known == key)
 }
 
 /// What the scheduler will reserve: the notebook's guarantees (or limits, which stand in for them), its GPUs, and the

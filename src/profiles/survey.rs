@@ -13,8 +13,9 @@ use super::plan::{Plan, Request, allowed_kinds, has_kind, plans};
 use crate::catalogue::{Catalogue, GpuRequest, Profile, WhenFull};
 use crate::domain::base::Base;
 use crate::domain::fit::{Assessment, Availability};
+use crate::domain::growth::Growth;
 use crate::domain::node::NodeState;
-use crate::domain::snapshot::{Growth, KindCount, Snapshot};
+use crate::domain::snapshot::{KindCount, Snapshot};
 
 /// One choice. Plain text throughout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

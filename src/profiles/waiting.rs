@@ -10,9 +10,10 @@ use crate::catalogue::Catalogue;
 use crate::domain::base::Base;
 use crate::domain::fit::{Availability, PodShape, assess};
 use crate::domain::gpu::Kind;
+use crate::domain::growth::Growth;
 use crate::domain::node::NodeGpus;
 use crate::domain::server::{Progress, Server, Stage};
-use crate::domain::snapshot::{Growth, Snapshot};
+use crate::domain::snapshot::Snapshot;
 use crate::profiles::claims::volumes;
 
 /// Tells the time since a moment in RFC 3339; `None` for what is no moment.
