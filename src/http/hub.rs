@@ -15,7 +15,7 @@ use crate::profiles::hidden::{Hidden, hidden};
 use crate::profiles::last::{Last, Saved, last};
 use crate::profiles::offer::{Context, Offer, offers};
 use crate::profiles::refusal::Refusal;
-use crate::spawn::{self, SpawnAnswer};
+use crate::spawn;
 
 /// Bytes of a body; a base with many volumes and terms stays far below.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -153,12 +153,6 @@ pub async fn spawn_options(
     answer.hold = hold;
     tracing::info!(user = call.user.name, profile = answer.profile, summary = answer.summary, "patch handed out");
     Ok(json(&answer))
-}
-
-/// The answer to a choice for somebody's default server: nothing is reserved.
-pub fn patch(view: &View, prefix: &str, user: &User, base: &Base, options: &Value) -> Result<SpawnAnswer, Problem> {
-    let (answer, _) = spawn::answer(&view.context(prefix, ""), user, base, options, None)?;
-    Ok(answer)
 }
 
 /// The default profile, if it is fit for everyone at any time: no GPU, open to all. It asks nothing of the user, and it

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use berth::catalogue::Catalogue;
+use berth::domain::base::Base;
 use berth::domain::snapshot::Snapshot;
 use berth::http::View;
+use berth::http::problem::Problem;
 use berth::inventory;
+use berth::profiles::User;
+use berth::spawn::{self, SpawnAnswer};
 use serde_json::{Value, json};
 
 pub const GPU: &str = "nvidia.com/gpu";
@@ -109,6 +113,12 @@ pub fn mixed() -> Cluster {
         "gpu-a",
         5,
     )
+}
+
+/// The answer to a choice for somebody's default server: nothing is reserved.
+pub fn patch(view: &View, prefix: &str, user: &User, base: &Base, options: &Value) -> Result<SpawnAnswer, Problem> {
+    let (answer, _) = spawn::answer(&view.context(prefix, ""), user, base, options, None)?;
+    Ok(answer)
 }
 
 /// The built-in catalogue, or one with these profiles and whatever else the text says.

@@ -1,12 +1,12 @@
 //! What a user may hold at once, and what a quota of the namespace leaves: said before the spawn.
 
 use berth::domain::base::Base;
-use berth::http::hub::{list_profiles, patch};
+use berth::http::hub::list_profiles;
 use berth::http::problem::Problem;
 use berth::profiles::User;
 use serde_json::{Value, json};
 
-use crate::cluster::{A100, Cluster, catalogue};
+use crate::cluster::{A100, Cluster, catalogue, patch};
 
 const PROFILES: &str = "profiles:\n- {slug: gpu, title: GPU, image: ml-cpu, gpu: {counts: [2, 1, 4]}}\n\
                         - {slug: cpu, title: CPU, image: ml-cpu}\nvolumes: []\n";

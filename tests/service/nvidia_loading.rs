@@ -1,10 +1,9 @@
 //! NVIDIA's cards before the device plugin has come up: what labels promise, and under which name it will come.
 
 use berth::domain::base::Base;
-use berth::http::hub::patch;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, GPU};
+use crate::cluster::{Cluster, GPU, patch};
 use crate::places::{NO_VOLUMES, ada, outcome, patched, view};
 
 fn kinds(cluster: &Cluster) -> Vec<(String, String)> {

@@ -1,11 +1,11 @@
 //! What a user is offered.
 
 use berth::domain::base::Base;
-use berth::http::hub::{list_profiles, patch};
+use berth::http::hub::list_profiles;
 use berth::profiles::User;
 use serde_json::{Value, json};
 
-use crate::cluster::{A100, Cluster, GPU, catalogue, mixed};
+use crate::cluster::{A100, Cluster, GPU, catalogue, mixed, patch};
 
 fn user(groups: &[&str]) -> User {
     User { name: "ada".into(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), admin: false }

@@ -1,12 +1,11 @@
 //! What a choice becomes: the patch, or a refusal in words.
 
 use berth::domain::base::Base;
-use berth::http::hub::patch;
 use berth::http::problem::Problem;
 use berth::profiles::User;
 use serde_json::{Value, json};
 
-use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed};
+use crate::cluster::{A100, Cluster, GPU, T4, catalogue, mixed, patch};
 
 fn answer(cluster: &Cluster, config: &str, options: Value) -> Result<Value, Problem> {
     answer_with(cluster, config, options, &Base::default())

@@ -2,11 +2,11 @@
 
 use berth::domain::base::Base;
 use berth::http::View;
-use berth::http::hub::{list_profiles, patch};
+use berth::http::hub::list_profiles;
 use berth::profiles::User;
 use serde_json::{Value, json};
 
-use crate::cluster::{A100, Cluster, GPU, T4, catalogue};
+use crate::cluster::{A100, Cluster, GPU, T4, catalogue, patch};
 
 const GPU_PROFILE: &str = "profiles: [{slug: gpu, title: GPU, image: ml-cpu, gpu: {counts: [1, 2]}}]\n";
 

@@ -1,10 +1,9 @@
 //! Pools that an autoscaler grows: what they can still give, and what a pod must carry so that one grows for it.
 
 use berth::domain::base::Base;
-use berth::http::hub::patch;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, GPU, catalogue, mixed};
+use crate::cluster::{Cluster, GPU, catalogue, mixed, patch};
 use crate::places::{NO_VOLUMES, ada, label, offer, outcome, patched, view};
 
 const MACHINE: &str = "node.kubernetes.io/instance-type";

@@ -1,10 +1,10 @@
 //! Where the volumes of a pod let it go: zones, and claims that are not bound.
 
 use berth::domain::base::Base;
-use berth::http::hub::{list_profiles, patch};
+use berth::http::hub::list_profiles;
 use serde_json::{Value, json};
 
-use crate::cluster::{A100, Cluster, catalogue, mixed};
+use crate::cluster::{A100, Cluster, catalogue, mixed, patch};
 use crate::places::{NO_VOLUMES, ada, label, outcome, patched, view};
 
 const HOME: &str = "volumes: [{name: home, claim: home, mountPath: /home/jovyan, scope: user}]\n";
