@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from berth import Berth
@@ -85,7 +85,7 @@ def test_the_form_of_a_named_server_asks_for_that_server(window: Window, server:
     form = window.open_form(server)
     form.wait_refreshed(2)
     asked = window.answers("profiles")
-    assert {each.url.partition("?")[2] for each in asked} == {f"server={quote(server)}"}
+    assert {each.url.partition("?")[2] for each in asked} == {urlencode({"as": window.user, "server": server})}
     assert {each.status for each in asked} == {200}
     window.guest.take_gpus(L4, 1)
     expect(form.card("gpu").free).to_have_text("9 of 10 GPUs free")

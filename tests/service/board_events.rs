@@ -115,6 +115,7 @@ async fn many_changes_at_once_are_few_events() {
     berth.publish(&mixed());
     let mut stream = berth.open("", "").await;
     stream.next().await.expect("an event");
+    let started = Instant::now();
     let mut cluster = mixed();
     for at in 0..50 {
         cluster = cluster.node(&format!("new-{at}"));
@@ -125,7 +126,9 @@ async fn many_changes_at_once_are_few_events() {
     while stream.next().await.expect("an event").1["nodes"].as_array().map(Vec::len) != Some(53) {
         events += 1;
     }
-    assert!(events <= 4, "{events} events");
+    // One at once, and then four in a second; a busy machine takes longer over the changes.
+    let most = 2 + started.elapsed().as_millis() / 250;
+    assert!(events <= most, "{events} events, where there may be {most}");
 }
 
 #[actix_web::test]
