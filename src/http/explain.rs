@@ -13,7 +13,6 @@ use super::{Service, View, json, openapi};
 use crate::domain::base::Base;
 use crate::domain::fit::{Availability, judge};
 use crate::profiles::User;
-use crate::profiles::plan::Plan;
 use crate::profiles::refusal::Refusal;
 use crate::spawn::patch::SpawnPatch;
 use crate::spawn::{self, Draft, SpawnAnswer};
@@ -57,7 +56,7 @@ pub fn explain(
     let context = view.context(prefix, server);
     let snapshot = view.snapshot.as_deref().ok_or(Refusal::NoInventory)?;
     let Draft { profile, plan, patch } = spawn::draft(&context, user, base, options)?;
-    let forbidden = forbidden(&plan);
+    let forbidden = plan.forbidden();
     let nodes = snapshot.nodes.iter().map(|node| {
         let verdict = judge(node, &plan.shape);
         let (availability, reason) = match &forbidden {
@@ -78,16 +77,6 @@ pub fn explain(
         patch_if_refused: patch.filter(|_| answer.is_err()),
         answer: answer.ok(),
     })
-}
-
-/// What forbids the pod on every node alike: a claim that can't be mounted, or a quota.
-fn forbidden(plan: &Plan<'_>) -> Option<(Availability, String)> {
-    if let Some(claim) = &plan.claim {
-        return Some((Availability::Never, claim.to_string()));
-    }
-    let excess = plan.quota.as_ref()?;
-    let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
-    Some((availability, excess.to_string()))
 }
 
 #[derive(Debug, Deserialize)]

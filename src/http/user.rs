@@ -138,7 +138,8 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     let view = service.view_of(&owner);
     let base = service.bases.of(&owner, &view.catalogue.base);
     let list = list_profiles(&view, &service.prefix, &user, &whose.server, &base);
-    let list = if service.bases.knows(&owner) { list } else { list.map(ProfileList::without_hub_settings) };
+    let settings_known = service.bases.knows(&owner);
+    let list = if settings_known { list } else { list.map(ProfileList::without_hub_settings) };
     if !as_page {
         let list = list?;
         return Ok(json(&if other.is_some() && caller.admin { list.with_hidden(&view, &user) } else { list }));
@@ -153,7 +154,7 @@ pub async fn profiles(service: web::Data<Service>, request: HttpRequest) -> acti
     let tried = tried.then(|| (&options, dry_run(&service, &user, &whose.server, &options)));
     let from_hub = other.is_none() || known.is_some();
     let unknown = whose.from_hub && other.is_some() && known.is_none() && people.is_some();
-    let settings_known = page.hub.is_none() || service.bases.knows(&(user.name.clone(), whose.server.clone()));
+    let settings_known = settings_known || page.hub.is_none();
     let asked = Asked { user: &user, server: &whose.server, from_hub, unknown, settings_known, tried };
     let context = view.context("", &whose.server);
     let hidden = hidden(&context, &user);

@@ -62,6 +62,11 @@ impl Plan<'_> {
     pub fn assess_on<'n>(&self, nodes: &'n [Arc<NodeState>], growth: &[&Growth]) -> Assessment<'n> {
         assess_within(self.quota.as_ref(), self.claim.as_ref(), nodes, growth, &self.shape)
     }
+
+    /// What forbids the pod on every node alike, if anything does: how available it is at best, and why.
+    pub fn forbidden(&self) -> Option<(Availability, String)> {
+        forbidden(self.quota.as_ref(), self.claim.as_ref()).last()
+    }
 }
 
 /// Plans a request over a snapshot, under what the hub's own configuration already asks for.
@@ -216,18 +221,21 @@ fn assess_within<'a>(
     shape: &PodShape,
 ) -> Assessment<'a> {
     let mut assessment = assess(nodes, growth, shape);
-    if let Some(excess) = quota {
-        let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
+    for (availability, sentence) in forbidden(quota, claim) {
         assessment.availability = assessment.availability.max(availability);
-        assessment.reasons.insert(0, excess.to_string());
-        assessment.fitting.clear();
-    }
-    if let Some(claim) = claim {
-        assessment.availability = Availability::Never;
-        assessment.reasons.insert(0, claim.to_string());
+        assessment.reasons.insert(0, sentence);
         assessment.fitting.clear();
     }
     assessment
+}
+
+/// What forbids a pod on every node alike, how available that leaves it at best, and in words; what weighs most comes last.
+fn forbidden(quota: Option<&Excess>, claim: Option<&Unmountable>) -> impl Iterator<Item = (Availability, String)> {
+    let of_quota = |excess: &Excess| {
+        let availability = if excess.for_ever { Availability::Never } else { Availability::Busy };
+        (availability, excess.to_string())
+    };
+    quota.map(of_quota).into_iter().chain(claim.map(|claim| (Availability::Never, claim.to_string())))
 }
 
 /// No kind of GPU in the cluster is one that the request allows.
