@@ -45,6 +45,17 @@ def claim_manifest(claim: str, namespace: str, storage_class: str = "") -> Json:
     }
 
 
+def class_manifest(name: str, binding_mode: str) -> Json:
+    """A class whose provisioner nobody runs: a claim of it gets the volume that a test makes."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "example.org/away",
+        "volumeBindingMode": binding_mode,
+    }
+
+
 def create_claims(kube: Kube, namespace: str) -> None:
     """The catalogue's claims, each with a volume of its own; done when all are Bound."""
     for claim in CLAIMS:

@@ -23,7 +23,7 @@ import pytest
 from berth import Berth
 from faults import FaultGuest, FaultyWorld, follow, press_at_once, start_unseen
 from hub import NAMESPACE
-from storage import claim_manifest, remove_claim, volume_manifest
+from storage import claim_manifest, class_manifest, remove_claim, volume_manifest
 from waiting import eventually
 from world import L4, T4, until_form
 
@@ -131,10 +131,7 @@ def test_a_pod_whose_volume_is_being_made_holds_its_gpu_once(
     """The scheduler has chosen a node and asks for the volume there; until somebody makes it, the pod is nominated."""
     kube, claim, name = fault_guest.kube, "berth-late", "late-class"
     fault_guest.undo(kube.delete, "StorageClass", name)
-    kube.create({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
-        "provisioner": "example.org/away", "volumeBindingMode": "WaitForFirstConsumer",
-    })  # fmt: skip
+    kube.create(class_manifest(name, "WaitForFirstConsumer"))
     fault_guest.undo(remove_claim, kube, claim, NAMESPACE)
     kube.create(claim_manifest(claim, NAMESPACE, name))
     volume = {"name": "late", "claim": claim, "mountPath": "/home/jovyan/late", "scope": "shared"}

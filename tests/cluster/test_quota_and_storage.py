@@ -18,7 +18,7 @@ from hub import NAMESPACE
 from kube import ApiError, Kube
 from nodes import GPU, NodeSpec
 from rest import RestUser
-from storage import ZONE, claim_manifest, remove_claim, volume_manifest, wait_bound
+from storage import ZONE, claim_manifest, class_manifest, remove_claim, volume_manifest, wait_bound
 from waiting import eventually
 from witness import SiteGuest
 from world import GPU_TAINT, T4, counts, until_form
@@ -150,10 +150,7 @@ def test_a_volume_of_one_zone_and_the_conflict_that_it_makes(faulty: FaultyWorld
 def test_a_claim_that_its_class_should_have_bound_at_once(faulty: FaultyWorld, fault_guest: FaultGuest) -> None:
     kube, claim, name = fault_guest.kube, "berth-slow", "slow-class"
     fault_guest.undo(kube.delete, "StorageClass", name)
-    kube.create({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
-        "provisioner": "example.org/away", "volumeBindingMode": "Immediate",
-    })  # fmt: skip
+    kube.create(class_manifest(name, "Immediate"))
     fault_guest.undo(remove_claim, kube, claim, NAMESPACE)
     kube.create(claim_manifest(claim, NAMESPACE, name))
     faulty.change_catalogue(lambda catalogue: mount(claim, catalogue))
